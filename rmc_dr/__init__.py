@@ -1,0 +1,3 @@
+"""Disaster recovery for the systems of an assisted-reproduction centre."""
+
+__version__ = "0.1.0"

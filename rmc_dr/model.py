@@ -1,0 +1,81 @@
+"""The frozen types that everything speaks. No network, clock or disk here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One playbook of a plan: a gate before, checks after, and a time budget in minutes."""
+
+    name: str
+    playbook: str
+    budget_minutes: float
+    destructive: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of one run in order, decided before anything changes."""
+
+    name: str
+    target: str
+    stages: tuple[Stage, ...]
+    destroys: tuple[str, ...] = ()
+
+    @property
+    def budget_minutes(self) -> float:
+        return sum(stage.budget_minutes for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asked for; kept in the run record, so that a resume asks for the same."""
+
+    plan: str
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A gate's answer. ``reason`` is what the operator reads when it is not yes."""
+
+    yes: bool
+    reason: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fact proven, or not, after a stage."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class Reach(StrEnum):
+    """How a host answers over SSH. ``unknown`` is a value of its own: nobody could tell."""
+
+    SYSTEM = "system"  # the installed system, with its pinned key
+    RESCUE = "rescue"  # the rescue system, with the rescue's pinned key
+    FOREIGN = "foreign"  # something answers with a key that nobody pinned
+    SILENT = "silent"  # nothing answers
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class HostObservation:
+    """What was seen of one host: over SSH, by its identity readers, and of its application."""
+
+    name: str
+    reach: Reach
+    identity: str | None = None
+    disk_identity: str | None = None
+    serving: bool | None = None
+    detail: str = ""
