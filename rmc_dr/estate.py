@@ -70,7 +70,7 @@ class Application(_Strict):
 
 class Applications(_Strict):
     port: int = Field(gt=0, lt=65536)
-    list: list[Application] = Field(min_length=1)
+    apps: list[Application] = Field(min_length=1, alias="list")
 
 
 class Database(_Strict):
@@ -209,7 +209,7 @@ class Estate:
             raise BadInput(
                 "vault-closed",
                 _("The secrets of the estate {estate} cannot be read.").format(estate=self.name),
-                _("Set RMC_DR_VAULT_PASSWORD or RMC_DR_VAULT_PASSWORD_FILE; for the lab run `rmc-dr lab up`."),
+                _("Set RMC_DR_VAULT_PASSWORD_FILE; for the lab, run `rmc-dr lab up`."),
             )
         return self.secrets
 
@@ -234,11 +234,12 @@ def load(inventory: Path) -> Estate:
     common = next(iter(hostvars.values()))
     config = _validated(EstateConfig, common.get("estate"), inventory / ESTATE_FILE, "estate")
     hosts = {
-        name: _host(name, values, tuple(g for g in GROUPS if name in listing.get(g, {}).get("hosts", ())), inventory)
+        name: _host(name, values, _groups(listing, name), inventory)
         for name, values in hostvars.items()
     }
     vault = common.get("vault")
-    return Estate(config.name, inventory, config, hosts, Secrets(vault) if isinstance(vault, Mapping) else None)
+    secrets = Secrets(vault) if isinstance(vault, Mapping) else None
+    return Estate(config.name, inventory, config, hosts, secrets)
 
 
 def ansible_environment() -> dict[str, str]:
@@ -276,12 +277,16 @@ def _list_inventory(inventory: Path) -> dict[str, Any]:
     return result
 
 
+def _groups(listing: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(group for group in GROUPS if name in listing.get(group, {}).get("hosts", ()))
+
+
 def _host(name: str, values: Mapping[str, Any], groups: tuple[str, ...], inventory: Path) -> Host:
     source = inventory / "hosts.yml"
     if not groups:
         raise BadInput(
             "host-without-group",
-            _("{file}: the host {host} belongs to no group that rmc-dr knows.").format(file=source, host=name),
+            _("{file}: the host {host} belongs to no known group.").format(file=source, host=name),
             _("Put it under one of: {groups}.").format(groups=", ".join(GROUPS)),
         )
     try:
