@@ -1,0 +1,191 @@
+"""Runs one playbook. The only importer of ansible_runner; facts come back through set_stats alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rmc_dr import content
+from rmc_dr.estate import Estate, ansible_environment
+
+OnEvent = Callable[..., None]
+Status = Literal["ok", "failed", "canceled"]
+RUN_MARK = "RMC_DR_RUN"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One task that failed on one host; ``message`` is Ansible's own."""
+
+    host: str
+    task: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one playbook did. ``facts`` is what it published through set_stats; ``seconds`` is wall time.
+
+    ``canceled`` means killed in the middle: what it had changed is unknown until observed again.
+    """
+
+    status: Status
+    seconds: float
+    changed: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+
+
+class _Listener:
+    """Turns Ansible's events into journal events and keeps what the outcome needs."""
+
+    def __init__(self, on_event: OnEvent, progress: Path) -> None:
+        self.on_event = on_event
+        self.progress = progress
+        self.reported = ""
+        self.changed = 0
+        self.facts: dict[str, Any] = {}
+        self.failures: list[Failure] = []
+
+    def handle(self, event: dict[str, Any]) -> bool:
+        kind, data = event["event"], event.get("event_data", {})
+        task, host = data.get("task", ""), data.get("host", "")
+        result = data.get("res") or {}
+        if kind == "playbook_on_task_start":
+            self.on_event("task", task=task, status="started")
+        elif kind == "runner_on_ok":
+            if data.get("task_action", "").endswith("debug") and isinstance(result.get("msg"), str):
+                self.on_event("note", text=result["msg"], host=host)
+            elif result.get("changed"):
+                self.changed += 1
+                self.on_event("task", task=task, host=host, status="changed")
+        elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
+            status = kind.removeprefix("runner_on_")
+            message = _said(result)
+            self.failures.append(Failure(host, task, message))
+            self.on_event("task", task=task, host=host, status=status, message=message)
+        elif kind == "playbook_on_stats":
+            self.facts = dict(data.get("artifact_data") or {})
+        return True
+
+    def poll_progress(self) -> None:
+        with suppress(OSError):
+            text = self.progress.read_text().strip()
+            if text and text != self.reported:
+                self.reported = text
+                done, total = text.split()[:2]
+                self.on_event("progress", done=int(done), total=int(total))
+
+
+def run_playbook(
+    estate: Estate,
+    playbook: str,
+    *,
+    variables: Mapping[str, Any],
+    on_event: OnEvent,
+    log: Path,
+    canceled: Callable[[], bool] = lambda: False,
+    run_id: str = "",
+    limit: str | None = None,
+) -> Outcome:
+    """Run ``playbooks/<playbook>`` against the estate and wait for it.
+
+    ``variables`` are a few literals, never secrets or text from a log: Ansible trusts them as templates.
+    What Ansible prints goes to ``log``. ``canceled`` is asked several times a second; true kills the run.
+    """
+    import ansible_runner
+
+    started = time.monotonic()
+    work = Path(tempfile.mkdtemp(prefix="rmc-dr-"))
+    listener = _Listener(on_event, work / "progress")
+
+    def poll() -> bool:
+        listener.poll_progress()
+        return canceled()
+
+    try:
+        result = ansible_runner.run(
+            private_data_dir=str(work / "runner"),
+            project_dir=str(content.root() / "playbooks"),
+            playbook=playbook,
+            inventory=str(estate.inventory),
+            extravars=dict(variables),
+            limit=limit,
+            envvars=_environment(estate, work, run_id),
+            event_handler=listener.handle,
+            cancel_callback=poll,
+            quiet=True,
+        )
+        _keep_log(Path(result.config.artifact_dir) / "stdout", log)
+        status = _status(result.status, listener)
+    finally:
+        _close_connections(work / "ssh")
+        shutil.rmtree(work, ignore_errors=True)
+    seconds = time.monotonic() - started
+    return Outcome(status, seconds, listener.changed, listener.facts, tuple(listener.failures))
+
+
+def end_leftovers(run_id: str) -> int:
+    """Kill what an earlier, killed rmc-dr left running for this run; returns how many processes."""
+    mark = f"{RUN_MARK}={run_id}".encode()
+    killed = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def _environment(estate: Estate, work: Path, run_id: str) -> dict[str, str]:
+    for folder in ("ssh", "runner"):
+        (work / folder).mkdir(mode=0o700)
+    return {
+        **{key: ansible_environment()[key] for key in ("ANSIBLE_CONFIG", "ANSIBLE_NOCOLOR", "PATH")},
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner switches it off unless told otherwise
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(work / "ssh"),
+        "RMC_DR_INVENTORY": str(estate.inventory),
+        "RMC_DR_EXECUTABLE": str(Path(sys.executable).parent / "rmc-dr"),
+        "RMC_DR_PROGRESS": str(work / "progress"),
+        RUN_MARK: run_id,
+    }
+
+
+def _status(said: str, listener: _Listener) -> Status:
+    if said == "canceled":
+        return "canceled"
+    return "ok" if said == "successful" and not listener.failures else "failed"
+
+
+def _said(result: Mapping[str, Any]) -> str:
+    for key in ("msg", "stderr", "stdout"):
+        if text := result.get(key):
+            return " ".join(str(text).split())[:500]
+    items = [item for item in result.get("results", []) if isinstance(item, Mapping) and item.get("failed")]
+    return _said(items[0]) if items else "no message"
+
+
+def _keep_log(stdout: Path, log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(stdout, log)
+
+
+def _close_connections(folder: Path) -> None:
+    """Shared SSH connections outlive the playbook; a host that is about to lose power must not keep one."""
+    for socket in folder.glob("*"):
+        subprocess.run(
+            ["ssh", "-O", "exit", "-o", f"ControlPath={socket}", "none"], capture_output=True, check=False
+        )
