@@ -1,0 +1,97 @@
+"""Looks at one host: who answers over SSH, which machine it is, and whether it serves its applications."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from rmc_dr import ssh
+from rmc_dr.estate import Estate, Host
+from rmc_dr.model import HostObservation, Reach
+
+TIMEOUT_SECONDS = 8
+# Identity readers, one line each: the lab's mark, and what the board's firmware says.
+READ_IDENTITY = (
+    "u=$(tr '\\0' '\\n' </proc/1/environ | sed -n 's/^container_uuid=//p');"
+    'echo "lab $u";'
+    'echo "dmi $(cat /sys/class/dmi/id/product_uuid 2>/dev/null)";'
+    'echo "dmi $(cat /sys/class/dmi/id/product_serial 2>/dev/null)"'
+)
+
+
+def observe_host(estate: Estate, host: Host) -> HostObservation:
+    """One look, bounded by about eight seconds; a dead host costs its timeouts once."""
+    with ThreadPoolExecutor() as pool:
+        serving = pool.submit(_serving, estate, host)
+        reach, said = _reach(estate, host)
+        return HostObservation(
+            name=host.name,
+            reach=reach,
+            identity=_machine(host, said),
+            serving=serving.result(),
+            detail="" if reach in (Reach.SYSTEM, Reach.RESCUE) else said.strip()[-200:],
+        )
+
+
+def _reach(estate: Estate, host: Host) -> tuple[Reach, str]:
+    for alias, reach in (("system", Reach.SYSTEM), ("rescue", Reach.RESCUE)):
+        line = [*ssh.command(estate, host, alias), READ_IDENTITY]  # type: ignore[arg-type]
+        try:
+            done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return Reach.UNKNOWN, "ssh did not end in time"
+        if done.returncode == 0:
+            return reach, done.stdout
+        if "verification failed" not in done.stderr and "HOST IDENTIFICATION" not in done.stderr:
+            break
+    else:
+        return Reach.FOREIGN, done.stderr
+    return (Reach.UNKNOWN if _listens(host) else Reach.SILENT), done.stderr
+
+
+def _listens(host: Host) -> bool:
+    try:
+        with socket.create_connection((host.address, 22), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _machine(host: Host, said: str) -> str | None:
+    """The machine's identity by the reader that the estate names; the inventory's own where it is among them."""
+    if host.identity is None:
+        return None
+    lines = [line.split(None, 1) for line in said.splitlines()]
+    seen = [line[1].strip().lower() for line in lines if len(line) == 2 and line[0] == host.identity.reader]
+    wanted = host.identity.machine.lower()
+    if wanted in seen:
+        return host.identity.machine
+    return seen[0] if seen else None
+
+
+def _serving(estate: Estate, host: Host) -> bool | None:
+    """True: every application's health answers 200. False: one does not, or the port is closed."""
+    if "appserver" not in host.groups:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(estate.private_dir / "ca.pem"))
+    except OSError:
+        return None
+    config = estate.config.applications
+    try:
+        with httpx.Client(verify=context, timeout=4, trust_env=False) as client:
+            for application in config.apps:
+                answer = client.get(
+                    f"https://{host.address}:{config.port}{application.context_root}/api/health",
+                    headers={"Host": host.name},
+                    extensions={"sni_hostname": host.name},
+                )
+                if answer.status_code != httpx.codes.OK:
+                    return False
+    except httpx.HTTPError:
+        return False
+    return True

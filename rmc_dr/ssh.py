@@ -1,0 +1,33 @@
+"""How rmc-dr itself reaches a host: strict host keys, no questions, bounded in time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rmc_dr.estate import Estate, Host
+
+RESCUE_ALIAS = "rescue"
+Alias = Literal["system", "rescue"]
+
+
+def command(estate: Estate, host: Host, alias: Alias = "system", *, connect_timeout: int = 3) -> list[str]:
+    """The ssh command line up to, but without, the remote command.
+
+    ``alias`` says which pinned key must answer: the host's own, or the rescue system's. ``connect_timeout``
+    is in seconds.
+    """
+    pinned = host.name if alias == "system" else RESCUE_ALIAS
+    options = {
+        "UserKnownHostsFile": estate.private_dir / "known_hosts",
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "HostKeyAlias": pinned,
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "ConnectTimeout": connect_timeout,
+        "ServerAliveInterval": 5,
+        "ServerAliveCountMax": 3,
+        "LogLevel": "ERROR",
+    }
+    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    return ["ssh", "-F", "none", "-i", str(estate.private_dir / "id_ed25519"), *words, f"root@{host.address}"]
