@@ -62,7 +62,7 @@ def _listens(host: Host) -> bool:
 
 
 def _machine(host: Host, said: str) -> str | None:
-    """The machine's identity by the reader that the estate names; the inventory's own where it is among them."""
+    """The machine's identity by the reader that the estate names; DMI offers two, either may match."""
     if host.identity is None:
         return None
     lines = [line.split(None, 1) for line in said.splitlines()]

@@ -1,0 +1,129 @@
+"""The question before each stage: a fresh observation -> yes, or the reason why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rmc_dr.i18n import _
+from rmc_dr.model import Answer, Check, HostObservation, Reach, Request
+
+YES = Answer(True)
+PRIMARY_EXISTS = frozenset({"healthy", "unprotected", "standby-lagging", "standby-down"})
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is observed before a stage. ``wanted_identity`` is the estate's; ``verdict`` the pair's."""
+
+    request: Request
+    wanted_identity: str
+    host: HostObservation
+    verdict: str
+    last_checks: Sequence[Check] = ()
+
+
+def ask(stage: str, look: Look) -> Answer:
+    """The gate of one stage. A stage without a question of its own only needs the right machine."""
+    return _same_machine(look) if stage not in GATES else GATES[stage](look)
+
+
+def _same_machine(look: Look) -> Answer:
+    if look.host.reach is Reach.FOREIGN:
+        return Answer(
+            False,
+            _("something answers at {host} with a host key that is not pinned").format(host=look.host.name),
+            _("Find out which machine that is; rmc-dr will not touch it."),
+        )
+    if look.host.identity not in (None, look.wanted_identity):
+        return Answer(
+            False,
+            _("{host} is the machine {found}, not {wanted}").format(
+                host=look.host.name, found=look.host.identity, wanted=look.wanted_identity
+            ),
+            _("Check address and cabling, or take the machine in by `rmc-dr host adopt`."),
+        )
+    return YES
+
+
+def _fence(look: Look) -> Answer:
+    if look.host.serving and look.request.options.get("replace_healthy") != look.host.name:
+        return Answer(
+            False,
+            _("{host} serves its applications again").format(host=look.host.name),
+            _("Nothing needs a rebuild. Close the run by `rmc-dr runs abandon`."),
+        )
+    return _same_machine(look)
+
+
+def _reinstall(look: Look) -> Answer:
+    if look.host.reach is not Reach.RESCUE:
+        return Answer(
+            False,
+            _("{host} is not proven to run the rescue system (it is: {reach})").format(
+                host=look.host.name, reach=look.host.reach
+            ),
+            _("The old system must be fenced before its disk is written. `rmc-dr resume` fences it again."),
+        )
+    if look.host.identity is None:
+        return Answer(
+            False,
+            _("{host} does not say which machine it is").format(host=look.host.name),
+            _("Read its identity by `rmc-dr host adopt {host}`.").format(host=look.host.name),
+        )
+    return _same_machine(look)
+
+
+def _system_answers(look: Look) -> Answer:
+    if look.host.reach is not Reach.SYSTEM:
+        return Answer(
+            False,
+            _("{host} does not answer as the installed system (it is: {reach})").format(
+                host=look.host.name, reach=look.host.reach
+            ),
+            _("See whether it boots, then `rmc-dr resume`."),
+        )
+    return _same_machine(look)
+
+
+def _database(look: Look) -> Answer:
+    if look.verdict in ("split-brain", "diverged", "both-standby"):
+        return Answer(
+            False,
+            _("the database pair is in the state {verdict}").format(verdict=look.verdict),
+            _("Look with `rmc-dr db status`; no application may write before that is settled."),
+        )
+    return _system_answers(look)
+
+
+def _start(look: Look) -> Answer:
+    if look.verdict not in PRIMARY_EXISTS:
+        return Answer(
+            False,
+            _("no primary that can be trusted: the pair is {verdict}").format(verdict=look.verdict),
+            _("Look with `rmc-dr db status`, mend the pair, then `rmc-dr resume`."),
+        )
+    return _system_answers(look)
+
+
+def _open(look: Look) -> Answer:
+    failed = [check.name for check in look.last_checks if not check.passed]
+    if failed or not look.last_checks:
+        return Answer(
+            False,
+            _("the new server is not proven: {checks}").format(checks=", ".join(failed) or _("no check ran")),
+            _("See `rmc-dr verify appserver`, mend what it names, then `rmc-dr resume`."),
+        )
+    return _start(look)
+
+
+GATES: dict[str, Callable[[Look], Answer]] = {
+    "fence": _fence,
+    "reinstall": _reinstall,
+    "converge": _system_answers,
+    "files": _system_answers,
+    "database": _database,
+    "start": _start,
+    "verify": _start,
+    "open": _open,
+}
