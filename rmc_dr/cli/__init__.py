@@ -13,22 +13,23 @@ from rmc_dr import __version__
 from rmc_dr.cli.common import Context, Group
 from rmc_dr.i18n import _
 
-# command -> module of rmc_dr.cli that defines it (importing all of them would slow down every --help)
+# command -> the module of rmc_dr.cli that defines it, and its line in --help. The table stands here so that
+# --help loads none of them.
 COMMANDS = {
-    "db": "db",
-    "deploy": "deploy",
-    "drill": "drill",
-    "estate": "estate",
-    "fence": "fence",
-    "host": "host",
-    "kit": "kit",
-    "lab": "lab",
-    "power": "power",
-    "rebuild": "rebuild",
-    "report": "runs",
-    "resume": "rebuild",
-    "runs": "runs",
-    "verify": "verify",
+    "db": ("db", _("Look at the database pair.")),
+    "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
+    "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),
+    "estate": ("estate", _("Check the estate's files; make its secrets.")),
+    "fence": ("fence", _("Show or release the fence that keeps users off a host.")),
+    "host": ("host", _("Take replacement hardware into the estate.")),
+    "kit": ("kit", _("Build, verify or show the recovery kit.")),
+    "lab": ("lab", _("Throwaway real hosts on this machine.")),
+    "power": ("power", _("Switch a host off, into its rescue system, or on.")),
+    "rebuild": ("rebuild", _("Rebuild a failed server.")),
+    "report": ("runs", _("Print the report of a run.")),
+    "resume": ("rebuild", _("Go on with an interrupted run.")),
+    "runs": ("runs", _("List the runs and what they did.")),
+    "verify": ("verify", _("Prove that hosts are as the estate describes them.")),
 }
 
 
@@ -39,9 +40,13 @@ class Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"rmc_dr.cli.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"rmc_dr.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section(_("Commands")):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
 
 
 @click.command(

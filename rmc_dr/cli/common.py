@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from rmc_dr import content
 from rmc_dr.errors import BadInput, Error
-from rmc_dr.estate import Estate, load
 from rmc_dr.i18n import _
+
+if TYPE_CHECKING:  # loaded when used: --help should answer at once
+    from rich.console import Console
+
+    from rmc_dr.estate import Estate
 
 DEFAULT_INVENTORIES = (Path("/etc/rmc-dr/inventory"),)
 
@@ -27,10 +30,17 @@ class Context:
 
     inventory: Path | None = None
     json: bool = False
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=True)
 
     @cached_property
     def _estate(self) -> Estate:
+        from rmc_dr.estate import load
+
         return load(self.inventory or default_inventory())
 
     def estate(self) -> Estate:

@@ -12,7 +12,7 @@ from rmc_dr.model import Stage
 
 
 def read_stages(playbook: Path) -> tuple[Stage, ...]:
-    """The stages of a plan's playbook in order. Raises Error where a line lacks one of its three variables."""
+    """The stages of a plan's playbook in order. Raises Error where an import lacks a variable."""
     stages = []
     for entry in yaml.safe_load(playbook.read_text()):
         imported = entry.get("ansible.builtin.import_playbook")

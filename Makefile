@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh Debian machine, as root: `make drill` and `make test`.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PACKAGES := systemd-container mmdebstrap gdisk dosfstools mtools zstd e2fsprogs openssh-client apt-utils \
+  debian-archive-keyring nftables iproute2 util-linux maven default-jdk-headless qemu-system-x86 ovmf \
+  python3-venv gettext-base
+
+.PHONY: help setup drill test test-all lint unit bench locale clean
+
+help:  ## What can be made
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready  ## Install what is needed (Debian packages and Python packages), about 2 min
+$(VENV)/.ready: pyproject.toml Makefile
+	@echo "== Installing Debian packages (about 1 min the first time)"
+	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	 if [ -n "$$missing" ]; then apt-get update -qq && \
+	 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@echo "== Installing Python packages (about 1 min)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip -q install -e '.[dev]'
+	@touch $@
+
+drill: setup  ## Build the lab, break its application server, rebuild it, print the measured RTO
+	@$(BIN)/rmc-dr drill appserver
+
+lint: setup  ## ruff, mypy --strict, ansible-lint
+	@echo "== Style and types (about 1 min)"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint -q
+
+unit: setup  ## Tests that need no root and no network
+	@echo "== Unit tests (seconds)"
+	@$(BIN)/pytest -q tests/unit
+
+test: lint unit  ## Everything that CI runs: style, units, one rebuild and the refusals on the lab
+	@echo "== Lab tests"
+	@$(BIN)/pytest -q -m lab tests/lab
+
+clean:  ## Take the lab down and forget what was built
+	@$(BIN)/rmc-dr lab down --purge
