@@ -1,0 +1,125 @@
+"""`rmc-dr rebuild` and `rmc-dr resume`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.i18n import _
+
+
+@click.group(help=_("Rebuild a failed server from the recovery kit."))
+def rebuild() -> None:
+    """Plans that rebuild; `rmc-dr rebuild --help` lists them."""
+
+
+@rebuild.command(help=_("Reinstall the application server, bring its applications back, and prove it."))
+@click.argument("host", required=False)
+@click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
+@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
+@click.option("--wipe-data", is_flag=True, help=_("Format the data partition as well: attachments are lost."))
+@click.option(
+    "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild although the host serves its applications.")
+)
+@click.option("--accept-expired-kit", metavar="REASON", help=_("Use an expired kit; the reason is recorded."))
+@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
+@click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
+@pass_context
+def appserver(context: Context, host: str | None, plan_only: bool, yes: bool, **options: Any) -> None:
+    from rmc_dr import rebuild as story
+    from rmc_dr.model import Request
+
+    context.json = options.pop("as_json") or context.json
+    estate = context.estate()
+    target = host or estate.group("appserver")[0].name
+    request = Request("rebuild-appserver", target, {key: value for key, value in options.items() if value})
+    plan = story.make_plan(estate, request)
+    _show_plan(context, plan)
+    if plan_only:
+        return
+    _confirm(target, yes)
+    run_id = story.start(estate, plan, request, _listeners(context))
+    _say_recovered(context, run_id)
+
+
+@click.command(help=_("Look again and finish the estate's open run."))
+@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
+@click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
+@pass_context
+def resume(context: Context, break_lock: str | None, as_json: bool) -> None:
+    from rmc_dr import rebuild as story
+
+    context.json = as_json or context.json
+    run_id = story.resume(context.estate(), _listeners(context), break_lock)
+    _say_recovered(context, run_id)
+
+
+def _listeners(context: Context) -> list[Any]:
+    from rmc_dr.view import View
+
+    return [View(context.console, as_json=context.json).update]
+
+
+def _show_plan(context: Context, plan: Any) -> None:
+    from dataclasses import asdict
+
+    rto_hours = context.estate().config.targets.rto_hours
+    if context.json:
+        document = {**asdict(plan), "budget_minutes": plan.budget_minutes, "rto_hours": rto_hours}
+        click.echo(_json_line({"event": "plan", **document}))
+        return
+    from rich.table import Table
+
+    table = Table("#", _("Stage"), _("Budget"), _("Destroys"), box=None, title_justify="left")
+    for number, stage in enumerate(plan.stages, 1):
+        what = "\n".join(plan.destroys) if stage.destructive else ""
+        table.add_row(str(number), stage.name, _("{n:g} min").format(n=stage.budget_minutes), what)
+    context.console.print(table)
+    context.console.print(
+        _("Forecast: at most {minutes:g} min of the {hours:g} h that the contract allows.").format(
+            minutes=plan.budget_minutes, hours=rto_hours
+        )
+    )
+
+
+def _json_line(document: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(document, ensure_ascii=False, default=str)
+
+
+def _confirm(target: str, yes: bool) -> None:
+    if yes:
+        return
+    from rmc_dr.errors import BadInput
+
+    if not sys.stdin.isatty():
+        raise BadInput(
+            "not-confirmed",
+            _("There is no terminal to confirm on."),
+            _("Add --yes where a script decides."),
+        )
+    typed = click.prompt(_("Type the host's name ({host}) to begin").format(host=target), default="")
+    if typed.strip() != target:
+        raise BadInput(
+            "not-confirmed",
+            _("{typed} is not {host}; nothing was changed.").format(typed=typed, host=target),
+            _("Run the command again and type the name exactly."),
+        )
+
+
+def _say_recovered(context: Context, run_id: str) -> None:
+    if context.json:
+        return
+    from rmc_dr.record import RunState, find, read
+
+    state = RunState.of(read(find(run_id)))
+    minutes = (state.rto_seconds or 0) / 60
+    context.console.print(
+        _("{target} is recovered and proven. RTO {minutes:.1f} min. Report: rmc-dr report {run}").format(
+            target=state.target, minutes=minutes, run=run_id
+        )
+    )

@@ -1,0 +1,223 @@
+"""Lock -> gate -> run -> check -> append to the record, per stage; resume. Nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rmc_dr import gates, target_lock
+from rmc_dr.errors import Error, ExitCode, Refused
+from rmc_dr.estate import Estate
+from rmc_dr.i18n import _
+from rmc_dr.model import Check, Plan, Reach, Request, Stage
+from rmc_dr.observe.hosts import observe_host
+from rmc_dr.record import Journal, RunState, read
+from rmc_dr.runner import Outcome, run_playbook
+
+STAGE_VARIABLES = ("wipe_data", "fence_method")
+PROVING_STAGE = "verify"
+
+
+class StageFailed(Error):
+    """A stage did not end well. The run stays open; `rmc-dr resume` goes on."""
+
+
+class Interrupted(Error):
+    """The operator stopped the run. It stays open; `rmc-dr resume` goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run works on.
+
+    ``observe_verdict`` names the pair's state, ``prove`` gives the final checks, and ``canceled`` is asked
+    several times a second while a stage runs.
+    """
+
+    estate: Estate
+    plan: Plan
+    request: Request
+    journal: Journal
+    observe_verdict: Callable[[], str]
+    prove: Callable[[], Sequence[Check]]
+    canceled: Callable[[], bool]
+
+
+def execute(run: Run) -> None:
+    """Run the plan from where its record stands, and record how it ends.
+
+    Raises StageFailed, Interrupted, Refused or Locked; the run is open then and `rmc-dr resume` goes on.
+    """
+    try:
+        _run_stages(run)
+    except Error as error:
+        run.journal.append(
+            "run-finished", outcome=_outcome(error), reason=error.message, hint=error.hint, code=error.code
+        )
+        raise
+    seconds = RunState.of(read(run.journal.path)).elapsed_seconds
+    run.journal.append("run-finished", outcome="recovered", rto_seconds=round(seconds, 1))
+
+
+def _outcome(error: Error) -> str:
+    if isinstance(error, Interrupted):
+        return "interrupted"
+    return "failed" if isinstance(error, StageFailed) else "refused"
+
+
+def _run_stages(run: Run) -> None:
+    checks: Sequence[Check] = ()
+    for stage in _remaining(run):
+        look = _look(run, checks)
+        _pass_gate(run, stage, look)
+        started = time.monotonic()
+        outcome = _run_stage(run, stage)
+        proven = _prove(run, stage) if stage.name == PROVING_STAGE and outcome.status == "ok" else ()
+        _finish_stage(run, stage, outcome, proven, time.monotonic() - started)
+        checks = proven or checks
+    target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
+
+
+def resume_index(stages: Sequence[Stage], completed: frozenset[str], reach: Reach) -> int:
+    """Where to go on. Pure: what is done, and what answers now.
+
+    A stage that needs a system which no longer answers (a power cut since) steps back to the stage that
+    brings it up; everything after that is done again. A completed destructive stage is never repeated.
+    """
+    names = [stage.name for stage in stages]
+    first = next((i for i, name in enumerate(names) if name not in completed), len(names))
+    if first == len(names) or not completed:
+        return first
+    booted, installed = names.index("boot"), names.index("reinstall")
+    if first > booted and reach is not Reach.SYSTEM:
+        return booted
+    if first == installed and reach is not Reach.RESCUE:
+        return names.index("fence")
+    # The proof of an earlier session is not carried over: open only what was proven now.
+    return min(first, names.index("verify"))
+
+
+def _remaining(run: Run) -> Sequence[Stage]:
+    state = RunState.of(read(run.journal.path))
+    if not state.completed:
+        return run.plan.stages
+    seen = observe_host(run.estate, run.estate.host(run.plan.target))
+    index = resume_index(run.plan.stages, frozenset(state.completed), seen.reach)
+    return run.plan.stages[index:]
+
+
+def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
+    host = run.estate.host(run.plan.target)
+    seen = observe_host(run.estate, host)
+    if seen.reach in (Reach.SYSTEM, Reach.RESCUE):
+        break_lock = run.request.options.get("break_lock")
+        target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
+    pair = run.observe_verdict()
+    run.journal.append("observation", host=asdict(seen), pair=pair)
+    wanted = host.identity.machine if host.identity else ""
+    return gates.Look(run.request, wanted, seen, pair, checks)
+
+
+def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
+    answer = gates.ask(stage.name, look)
+    run.journal.append(
+        "gate",
+        stage=stage.name,
+        question=f"may {stage.name} begin",
+        answer="yes" if answer.yes else "no",
+        reason=answer.reason,
+        hint=answer.hint,
+    )
+    if not answer.yes:
+        raise Refused(
+            f"gate-{stage.name}",
+            _("The stage {stage} is not begun: {reason}. {changed}").format(
+                stage=stage.name, reason=answer.reason, changed=_changed_so_far(run)
+            ),
+            answer.hint,
+        )
+
+
+def _run_stage(run: Run, stage: Stage) -> Outcome:
+    journal = run.journal
+    journal.append(
+        "stage-started", name=stage.name, budget_minutes=stage.budget_minutes, destructive=stage.destructive
+    )
+    options = {key: run.request.options[key] for key in STAGE_VARIABLES if run.request.options.get(key)}
+    return run_playbook(
+        run.estate,
+        stage.playbook,
+        variables={
+            "target": run.plan.target,
+            "run_id": journal.run_id,
+            "run_dir": str(journal.path),
+            **options,
+        },
+        on_event=journal.append,
+        log=_log(run, stage),
+        canceled=run.canceled,
+        run_id=journal.run_id,
+    )
+
+
+def _prove(run: Run, stage: Stage) -> Sequence[Check]:
+    checks = run.prove()
+    for check in checks:
+        run.journal.append(
+            "check", stage=stage.name, name=check.name, passed=check.passed, detail=check.detail
+        )
+    return checks or (Check("checks-ran", False, "no check ran"),)
+
+
+def _finish_stage(run: Run, stage: Stage, outcome: Outcome, proven: Sequence[Check], seconds: float) -> None:
+    """Record how the stage ended. Raises Interrupted or StageFailed unless it ended well."""
+    failed = [check.name for check in proven if not check.passed]
+    status = "failed" if failed else outcome.status
+    if outcome.facts:
+        run.journal.append("facts", hosts=outcome.facts)
+    run.journal.append(
+        "stage-finished", name=stage.name, status=status, seconds=round(seconds, 3), changed=outcome.changed
+    )
+    if status == "ok":
+        return
+    changed = _changed_so_far(run)
+    if status == "canceled":
+        raise Interrupted(
+            "interrupted",
+            _("Stopped in the stage {stage}. {changed}").format(stage=stage.name, changed=changed),
+            _("`rmc-dr resume` looks again and goes on."),
+        )
+    raise StageFailed(
+        "not-proven" if failed else "stage-failed",
+        _("The stage {stage} failed: {said}. {changed}").format(
+            stage=stage.name, said=_why(outcome, failed).rstrip("."), changed=changed
+        ),
+        _("Read {log}, mend the cause, then `rmc-dr resume`.").format(log=_log(run, stage)),
+    )
+
+
+def _why(outcome: Outcome, failed: Sequence[str]) -> str:
+    if failed:
+        return _("{count} checks of the new server did not pass ({checks}); users stay fenced off").format(
+            count=len(failed), checks=", ".join(failed[:5])
+        )
+    if not outcome.failures:
+        return _("Ansible ended without saying why")
+    first = outcome.failures[0]
+    return _("{task} on {host}: {message}").format(task=first.task, host=first.host, message=first.message)
+
+
+def _log(run: Run, stage: Stage) -> Path:
+    return run.journal.path / "stages" / f"{stage.name}.log"
+
+
+def _changed_so_far(run: Run) -> str:
+    events = read(run.journal.path)
+    begun = [str(e.get("name")) for e in events if e.event == "stage-started" and e.get("name") != "preserve"]
+    if not begun:
+        return _("Nothing was changed.")
+    return _("Stages begun that change something: {stages}.").format(stages=", ".join(dict.fromkeys(begun)))
