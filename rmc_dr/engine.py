@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.model import Check, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
-from rmc_dr.record import Journal, RunState, read
+from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
 STAGE_VARIABLES = ("wipe_data", "fence_method")
@@ -82,32 +82,44 @@ def _run_stages(run: Run) -> None:
     target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
 
 
-def resume_index(stages: Sequence[Stage], completed: frozenset[str], reach: Reach) -> int:
-    """Where to go on. Pure: what is done, and what answers now.
+def completed(events: Iterable[Event], stages: Sequence[Stage]) -> int:
+    """How many leading stages are done. Pure. A stage begun again undoes what stood behind it."""
+    names = [stage.name for stage in stages]
+    done = 0
+    for event in events:
+        name = event.get("name")
+        if event.event == "stage-started" and name in names:
+            done = min(done, names.index(name))
+        elif event.event == "stage-finished" and event.get("status") == "ok" and name == _at(names, done):
+            done += 1
+    return done
+
+
+def _at(names: Sequence[str], index: int) -> str | None:
+    return names[index] if index < len(names) else None
+
+
+def resume_index(stages: Sequence[Stage], done: int, reach: Reach) -> int:
+    """Where to go on. Pure: how many leading stages are done, and what answers now.
 
     A stage that needs a system which no longer answers (a power cut since) steps back to the stage that
     brings it up; everything after that is done again. A completed destructive stage is never repeated.
     """
     names = [stage.name for stage in stages]
-    first = next((i for i, name in enumerate(names) if name not in completed), len(names))
-    if first == len(names) or not completed:
-        return first
-    booted, installed = names.index("boot"), names.index("reinstall")
-    if first > booted and reach is not Reach.SYSTEM:
-        return booted
-    if first == installed and reach is not Reach.RESCUE:
+    if done > names.index("boot") and reach is not Reach.SYSTEM:
+        return names.index("boot")
+    if done == names.index("reinstall") and reach is not Reach.RESCUE:
         return names.index("fence")
-    # The proof of an earlier session is not carried over: open only what was proven now.
-    return min(first, names.index("verify"))
+    # The proof of an earlier session is not carried over: the users get what was proven now.
+    return min(done, names.index(PROVING_STAGE))
 
 
 def _remaining(run: Run) -> Sequence[Stage]:
-    state = RunState.of(read(run.journal.path))
-    if not state.completed:
+    done = completed(read(run.journal.path), run.plan.stages)
+    if done == 0:
         return run.plan.stages
     seen = observe_host(run.estate, run.estate.host(run.plan.target))
-    index = resume_index(run.plan.stages, frozenset(state.completed), seen.reach)
-    return run.plan.stages[index:]
+    return run.plan.stages[resume_index(run.plan.stages, done, seen.reach) :]
 
 
 def _look(run: Run, checks: Sequence[Check]) -> gates.Look:

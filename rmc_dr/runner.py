@@ -18,7 +18,7 @@ from typing import Any, Literal
 from rmc_dr import content
 from rmc_dr.estate import Estate, ansible_environment
 
-OnEvent = Callable[..., None]
+OnEvent = Callable[..., object]
 Status = Literal["ok", "failed", "canceled"]
 RUN_MARK = "RMC_DR_RUN"
 

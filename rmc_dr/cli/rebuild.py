@@ -28,7 +28,7 @@ def rebuild() -> None:
 @click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
-def appserver(context: Context, host: str | None, plan_only: bool, yes: bool, **options: Any) -> None:
+def appserver(context: Context, /, host: str | None, plan_only: bool, yes: bool, **options: Any) -> None:
     from rmc_dr import rebuild as story
     from rmc_dr.model import Request
 
@@ -49,7 +49,7 @@ def appserver(context: Context, host: str | None, plan_only: bool, yes: bool, **
 @click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
 @pass_context
-def resume(context: Context, break_lock: str | None, as_json: bool) -> None:
+def resume(context: Context, /, break_lock: str | None, as_json: bool) -> None:
     from rmc_dr import rebuild as story
 
     context.json = as_json or context.json
