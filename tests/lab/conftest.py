@@ -1,0 +1,144 @@
+"""The lab for the tests that need real hosts. A missing environment fails here; it never skips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rmc_dr import content
+from rmc_dr.estate import Estate, load
+
+RMC_DR = Path(sys.executable).parent / "rmc-dr"
+INVENTORY = content.root() / "inventories" / "lab"
+PROOF = content.root() / "docs" / "proof.json"
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended: exit code, and what it said on both outputs."""
+
+    code: int
+    out: str
+    err: str
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The running lab, driven as an operator would: by the command line."""
+
+    env: dict[str, str] = field(
+        default_factory=lambda: {**os.environ, "RMC_DR_LANG": "en", "RMC_DR_INVENTORY": str(INVENTORY)}
+    )
+
+    def run(self, *words: str, timeout: float = 900, stdin: str = "") -> Said:
+        done = subprocess.run(
+            [str(RMC_DR), *words], env=self.env, input=stdin, capture_output=True, text=True, timeout=timeout
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *words: str, timeout: float = 900) -> Said:
+        said = self.run(*words, timeout=timeout)
+        assert said.code == 0, (
+            f"rmc-dr {' '.join(words)} ended with {said.code}\n{said.out[-3000:]}\n{said.err[-3000:]}"
+        )
+        return said
+
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(RMC_DR), *words],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def estate(self) -> Estate:
+        return load(INVENTORY)
+
+    def disk(self, host: str) -> Path:
+        identity = self.estate().host(host).identity
+        assert identity is not None
+        return content.STATE / "lab" / "hosts" / host / identity.disk
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The lab, up and healed. It stays up for the next test; `make clean` takes it down."""
+    if os.geteuid() != 0:
+        pytest.fail("the lab needs root")
+    machine = Lab()
+    machine.ok("lab", "up", timeout=2400)
+    yield machine
+
+
+@pytest.fixture
+def healthy(lab: Lab) -> Lab:
+    """The lab with every host well and no run open, whatever the test before left behind."""
+    lab.run("runs", "abandon", "last", "--reason", "left by an earlier test")
+    lab.ok("lab", "heal")
+    return lab
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> random.Random:
+    """Random moments that can be had again: the seed is printed with a failure."""
+    value = int(os.environ.get("RMC_DR_SEED", datetime.now(UTC).strftime("%Y%m%d")))
+    print(f"RMC_DR_SEED={value}")
+    return random.Random(f"{value}:{request.node.nodeid}")
+
+
+def proofs() -> dict[str, dict[str, str]]:
+    return json.loads(PROOF.read_text()) if PROOF.exists() else {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make test` runs a slice of the long tests, those proven longest ago; RMC_DR_LONG=all runs them all."""
+    wanted = os.environ.get("RMC_DR_LONG", "1")
+    long = [item for item in items if item.get_closest_marker("long")]
+    if wanted == "all":
+        return
+    known = proofs()
+    long.sort(key=lambda item: known.get(item.nodeid, {}).get("date", ""))
+    left_out = set(long[int(wanted) :])
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome: Callable[[], Any] = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.passed and item.get_closest_marker("long"):
+        _write_proof(item.nodeid, report.duration)
+
+
+def _write_proof(nodeid: str, seconds: float) -> None:
+    """The ledger of long tests: the last commit and day on which each passed."""
+    if os.environ.get("CI"):
+        return
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    ).stdout.strip()
+    entry = {"commit": commit, "date": datetime.now(UTC).date().isoformat(), "seconds": round(seconds)}
+    PROOF.write_text(json.dumps({**proofs(), nodeid: entry}, indent=2, sort_keys=True) + "\n")
