@@ -1,0 +1,389 @@
+"""The run record: one folder a run, an append-only journal in it, and the lock that keeps runs apart.
+
+A line counts once its newline is on the disk. What a power cut leaves behind the last newline is ignored
+by readers and cut off, with a `journal-repaired` event, by the next writer. The schema: docs/run-record.md.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets as random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from rmc_dr import __version__, content
+from rmc_dr.errors import BadInput, Error, Locked
+from rmc_dr.history import Event, RunState
+from rmc_dr.i18n import _
+from rmc_dr.model import Plan, Request
+from rmc_dr.redact import Redactor
+
+__all__ = [
+    "Event", "Holder", "Journal", "RunState", "RunSummary",
+    "find", "local_lock", "open_run", "read", "run_dir", "runs",
+]  # fmt: skip
+
+JOURNAL = "journal.jsonl"
+_RESERVED = frozenset({"seq", "time", "mono", "event"})
+
+
+def run_dir(run_id: str) -> Path:
+    return content.STATE / "runs" / run_id
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of `rmc-dr runs`. ``damaged`` says why its journal cannot be read to the end."""
+
+    run_id: str
+    path: Path
+    state: RunState
+    damaged: str = ""
+
+
+class Journal:
+    """The only writer of a run. Safe to use from several threads; a second process is refused."""
+
+    def __init__(self, path: Path, descriptor: int, last_seq: int, redactor: Redactor) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._seq = last_seq
+        self._redactor = redactor
+        self._mutex = threading.Lock()
+        self._listeners: list[Callable[[Event], None]] = []
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @classmethod
+    def create(
+        cls,
+        plan: Plan,
+        request: Request,
+        *,
+        estate: str,
+        operator: str,
+        secrets: Iterable[str] = (),
+        listeners: Iterable[Callable[[Event], None]] = (),
+        **about: Any,
+    ) -> Journal:
+        """Open a new run and write `run-started`.
+
+        ``about`` is kept in that event: centre, rto_hours, language, kit (sha256 of its manifest).
+        """
+        path = _new_folder(plan.name)
+        journal = cls(path, _open_for_append(path), 0, Redactor(secrets))
+        for listener in listeners:
+            journal.listen(listener)
+        journal.append(
+            "run-started",
+            run_id=path.name,
+            plan=plan.name,
+            target=plan.target,
+            options=dict(request.options),
+            estate=estate,
+            operator=operator,
+            host=socket.gethostname(),
+            tool_version=__version__,
+            stages=[asdict(stage) for stage in plan.stages],
+            destroys=list(plan.destroys),
+            boot=_boot_id(),
+            **about,
+        )
+        return journal
+
+    @classmethod
+    def open(cls, run_id: str, *, secrets: Iterable[str] = ()) -> Journal:
+        """Go on with a run; a torn tail is cut off first. Append `run-resumed` next (boot=... is added)."""
+        path = find(run_id)
+        descriptor = _open_for_append(path)
+        events, good, torn = _scan(path)
+        if torn:
+            os.ftruncate(descriptor, good)
+            os.fsync(descriptor)
+        journal = cls(path, descriptor, events[-1].seq if events else 0, Redactor(secrets))
+        if torn:
+            journal.append("journal-repaired", cut_bytes=torn)
+        return journal
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call ``listener`` with each event once it is on the disk."""
+        self._listeners.append(listener)
+
+    def append(self, event: str, **fields: Any) -> Event:
+        """Write one event and wait until the disk has it. Known secrets become ``[secret]``.
+
+        Raises Error("journal-unwritable") when the disk refuses; nothing is left half written then.
+        """
+        if clash := _RESERVED & fields.keys():
+            raise ValueError(f"reserved field names: {sorted(clash)}")
+        if event == "run-resumed":
+            fields.setdefault("boot", _boot_id())
+        with self._mutex:
+            now = datetime.now(UTC)
+            written = Event(
+                seq=self._seq + 1,
+                time=now.replace(microsecond=now.microsecond // 1000 * 1000),
+                mono=round(time.clock_gettime(time.CLOCK_BOOTTIME), 3),
+                event=event,
+                fields=self._redactor.clean(_plain(fields)),
+            )
+            self._write(to_line(written))
+            self._seq += 1
+        for listener in self._listeners:
+            listener(written)
+        return written
+
+    def _write(self, line: bytes) -> None:
+        size = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, line)
+            while written < len(line):  # a full disk takes part of a line, and refuses the rest with an error
+                written += os.write(self._descriptor, line[written:])
+            os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, size)
+            raise Error(
+                "journal-unwritable",
+                _("The run record {path} cannot be written: {error}.").format(
+                    path=self.path / JOURNAL, error=error.strerror or error
+                ),
+                _("Make room on the disk that holds it, then run `rmc-dr resume`."),
+            ) from error
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+def to_line(event: Event) -> bytes:
+    """An event as the journal keeps it: one JSON object and a newline."""
+    stamp = event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    head = {"seq": event.seq, "time": stamp, "mono": event.mono, "event": event.event}
+    return json.dumps({**head, **event.fields}, ensure_ascii=False, separators=(", ", ": ")).encode() + b"\n"
+
+
+def read(path: Path) -> list[Event]:
+    """The events of a run folder, without a torn tail. Raises Error("journal-damaged")."""
+    return _scan(path)[0]
+
+
+def runs() -> list[RunSummary]:
+    """Every run on this machine, newest first; one with a damaged journal is listed and says so."""
+    folder = content.STATE / "runs"
+    if not folder.is_dir():
+        return []
+    return [_summary(path) for path in sorted(folder.iterdir(), reverse=True) if (path / JOURNAL).is_file()]
+
+
+def open_run(estate: str) -> RunSummary | None:
+    """The newest run of an estate, if `rmc-dr resume` can go on with it; an older one is superseded."""
+    newest = next((run for run in runs() if run.state.estate == estate), None)
+    return newest if newest and newest.state.open else None
+
+
+def find(run_id: str) -> Path:
+    """The folder of a run, by its name, a unique part of it, or `last`. Raises BadInput."""
+    names = [run.name for run in _folders()]
+    if run_id == "last":
+        matches = names[:1]
+    else:
+        matches = [run_id] if run_id in names else [name for name in names if run_id and run_id in name]
+    if len(matches) != 1:
+        raise BadInput(
+            "unknown-run",
+            _("There is no run {run}.").format(run=run_id)
+            if not matches
+            else _("{run} fits {count} runs.").format(run=run_id, count=len(matches)),
+            _("`rmc-dr runs` lists them; give a whole name, a unique part of one, or `last`."),
+        )
+    return run_dir(matches[0])
+
+
+def _folders() -> list[Path]:
+    folder = content.STATE / "runs"
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if (path / JOURNAL).is_file()), reverse=True)
+
+
+def _summary(path: Path) -> RunSummary:
+    try:
+        return RunSummary(path.name, path, RunState.of(read(path)))
+    except Error as error:
+        return RunSummary(path.name, path, RunState(run_id=path.name), damaged=error.message)
+
+
+def _new_folder(plan: str) -> Path:
+    while True:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = run_dir(f"{stamp}-{plan}-{random.token_hex(2)}")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        _sync_folder(path.parent)
+        return path
+
+
+def _open_for_append(path: Path) -> int:
+    """A descriptor that only ever appends, held exclusively: a second writer of one run is refused."""
+    descriptor = os.open(path / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Locked(
+            "run-in-use",
+            _("Another process is writing the run {run}.").format(run=path.name),
+            _("Wait for it; `rmc-dr runs show {run}` says how far it is.").format(run=path.name),
+        ) from None
+    _sync_folder(path)
+    return descriptor
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _scan(path: Path) -> tuple[list[Event], int, int]:
+    """The whole events, the bytes they take, and the bytes of a torn tail behind them."""
+    try:
+        data = (path / JOURNAL).read_bytes()
+    except OSError as error:
+        raise Error(
+            "journal-unreadable",
+            _("The run record {path} cannot be read: {error}.").format(
+                path=path / JOURNAL, error=error.strerror or error
+            ),
+            _("Run rmc-dr as root; `rmc-dr runs` lists the runs that can be read."),
+        ) from error
+    events: list[Event] = []
+    good = 0
+    for line in data.splitlines(keepends=True):
+        event = _parse(line) if line.endswith(b"\n") else None
+        if event is None or event.seq != len(events) + 1:
+            break
+        events.append(event)
+        good += len(line)
+    tail = data[good:]
+    if any(_parse(line) for line in tail.splitlines(keepends=True) if line.endswith(b"\n")):
+        raise Error(
+            "journal-damaged",
+            _("The run record {path} is damaged after line {line}.").format(
+                path=path / JOURNAL, line=len(events)
+            ),
+            _("Keep the file as evidence; start a new run, it observes the estate afresh."),
+        )
+    return events, good, len(tail)
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        raw = json.loads(line)
+        seq, stamp, mono, name = (raw.pop(key) for key in ("seq", "time", "mono", "event"))
+        return Event(int(seq), datetime.fromisoformat(stamp), float(mono), str(name), raw)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _boot_id() -> str:
+    """Names this boot of the control machine: the steady clock compares only within one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: dataclasses, mappings, sequences, enums and paths become plain values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds, or held, an estate's lock on this machine."""
+
+    run_id: str
+    pid: int
+    host: str
+    since: str
+
+
+@contextmanager
+def local_lock(estate: str, run_id: str) -> Iterator[Holder | None]:
+    """Hold one estate on this machine. Raises Locked, naming the holder.
+
+    The kernel lets go when the process dies, kill -9 included. Yields whoever died holding it, else None.
+    """
+    path = content.STATE / "locks" / f"{estate}.lock"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held(estate, _holder(descriptor)) from None
+        died = _holder(descriptor)
+        mine = Holder(
+            run_id, os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
+        )
+        _overwrite(descriptor, json.dumps(asdict(mine)).encode())
+        try:
+            yield died
+        finally:
+            _overwrite(descriptor, b"")
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> Holder | None:
+    try:
+        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _overwrite(descriptor: int, text: bytes) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text, 0)
+    os.fsync(descriptor)
+
+
+def _held(estate: str, holder: Holder | None) -> Locked:
+    if holder is None:
+        message = _("Another process holds the estate {estate}.").format(estate=estate)
+    else:
+        message = _(
+            "The run {run} (process {pid} on {host}) has held the estate {estate} since {since}."
+        ).format(run=holder.run_id, pid=holder.pid, host=holder.host, estate=estate, since=holder.since)
+    hint = _("Follow it with `rmc-dr runs show last`, or end that process; the lock goes with it.")
+    return Locked("estate-locked", message, hint)
