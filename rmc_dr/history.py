@@ -104,15 +104,14 @@ class RunState:
 
     def after(self, event: Event) -> RunState:
         """The state one event later. An event that it does not know changes only the clock."""
-        clocked = replace(
-            self,
+        step = _STEPS.get(event.event)
+        return replace(
+            step(self, event) if step else self,
             elapsed_seconds=self.elapsed_seconds + self._step(event),
             last_seq=event.seq,
             last_time=event.time,
             last_mono=event.mono,
         )
-        step = _STEPS.get(event.event)
-        return step(clocked, event) if step else clocked
 
     def _step(self, event: Event) -> float:
         """Seconds since the last event: by the steady clock, after a reboot by the wall clock."""
@@ -154,14 +153,22 @@ class RunState:
         hours = self.about.get("rto_hours")
         return None if hours is None else float(hours) * 3600
 
-    def forecast_seconds(self) -> float:
+    def spent_seconds(self, stage: StageState, running: float = 0.0) -> float:
+        """What a stage has taken, ``running`` seconds after the last event."""
+        if stage.status != "running":
+            return stage.seconds
+        return stage.seconds + max(0.0, self.last_mono - stage.since_mono) + running
+
+    def forecast_seconds(self, running: float = 0.0) -> float:
         """The whole run if what is left takes its budget: elapsed so far plus the budgets still to spend."""
+        unfinished = [stage for stage in self.stages if stage.status != STAGE_OK]
         left = sum(
-            max(0.0, stage.budget_seconds - (stage.seconds if stage.status == "running" else 0.0))
-            for stage in self.stages
-            if stage.status != STAGE_OK
+            max(0.0, stage.budget_seconds - self.spent_seconds(stage, running))
+            if stage.status == "running"
+            else stage.budget_seconds
+            for stage in unfinished
         )
-        return self.elapsed_seconds + left
+        return self.elapsed_seconds + running + left
 
     def with_stage(self, name: str, **changes: Any) -> RunState:
         known = self.stages
@@ -240,8 +247,9 @@ def _close_stage(state: RunState, name: str, event: Event, status: str) -> RunSt
     before = state.stage(name)
     spent = event.get("seconds")
     if spent is None:
-        # A stage that died with the run: its last sign of life is the event before this one.
-        spent = max(0.0, state.last_mono - before.since_mono) if event.event != "run-resumed" else 0.0
+        # Of a stage that died with the run, the last sign of life is the event before it was resumed.
+        until = state.last_mono if event.event == "run-resumed" else event.mono
+        spent = max(0.0, until - before.since_mono)
     return replace(
         state.with_stage(
             name, status=status, finished=event.time, seconds=before.seconds + float(spent), task="", host=""

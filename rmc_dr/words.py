@@ -1,0 +1,92 @@
+"""The words in which a run is told to people: stages, outcomes, durations and sizes, in their language."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from rmc_dr.i18n import _
+
+
+def stage_title(name: str) -> str:
+    """What a stage does, as an operator would say it; a stage that nobody named here keeps its own name."""
+    return {
+        "preserve": _("Preserve what can still be read"),
+        "fence": _("Fence the old machine"),
+        "reinstall": _("Reinstall the operating system"),
+        "boot": _("Boot the installed system"),
+        "converge": _("Configure system and applications"),
+        "files": _("Check the attachments"),
+        "database": _("Check the database"),
+        "start": _("Start the applications"),
+        "verify": _("Prove that the server works"),
+        "open": _("Open to users"),
+    }.get(name, name)
+
+
+def plan_title(name: str) -> str:
+    return {"rebuild-appserver": _("Rebuild of the application server")}.get(name, name)
+
+
+def outcome_word(outcome: str | None) -> str:
+    return {
+        None: _("not finished"),
+        "recovered": _("recovered"),
+        "done": _("done"),
+        "failed": _("failed"),
+        "refused": _("refused"),
+        "interrupted": _("interrupted"),
+        "abandoned": _("given up"),
+    }.get(outcome, outcome or "")
+
+
+def status_word(status: str) -> str:
+    return {
+        "pending": _("not done"),
+        "running": _("running"),
+        "ok": _("done"),
+        "failed": _("failed"),
+        "canceled": _("stopped"),
+        "cut": _("cut off"),
+    }.get(status, status)
+
+
+def changed_word(changed: str) -> str:
+    return {"yes": _("yes"), "no": _("no"), "unknown": _("unknown")}.get(changed, changed)
+
+
+def duration(seconds: float | None) -> str:
+    """``1:02:03`` or ``2:03``; what was not measured is "not done"."""
+    if seconds is None:
+        return _("not done")
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def spoken_duration(seconds: float | None) -> str:
+    """A duration as a sentence holds it: ``4 min 12 s``."""
+    if seconds is None:
+        return _("not done")
+    if seconds < 60:
+        return _("{seconds:.0f} s").format(seconds=seconds)
+    if seconds < 3600:
+        return _("{minutes} min {seconds} s").format(
+            minutes=round(seconds) // 60, seconds=round(seconds) % 60
+        )
+    minutes = round(seconds / 60)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def size(count: float) -> str:
+    """Bytes in units of 1000, as disks are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def printable(text: object) -> str:
+    """A host's words on one line, without anything that could steer a terminal."""
+    flat = " ".join(str(text).split())
+    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cf") else sign for sign in flat)
