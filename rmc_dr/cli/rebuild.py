@@ -41,7 +41,7 @@ def appserver(context: Context, /, host: str | None, plan_only: bool, yes: bool,
     if plan_only:
         return
     _confirm(target, yes)
-    run_id = story.start(estate, plan, request, _listeners(context))
+    run_id = story.start(estate, plan, request, listeners(context))
     _say_recovered(context, run_id)
 
 
@@ -53,11 +53,11 @@ def resume(context: Context, /, break_lock: str | None, as_json: bool) -> None:
     from rmc_dr import rebuild as story
 
     context.json = as_json or context.json
-    run_id = story.resume(context.estate(), _listeners(context), break_lock)
+    run_id = story.resume(context.estate(), listeners(context), break_lock)
     _say_recovered(context, run_id)
 
 
-def _listeners(context: Context) -> list[Any]:
+def listeners(context: Context) -> list[Any]:
     from rmc_dr.view import View
 
     return [View(context.console, as_json=context.json).update]
