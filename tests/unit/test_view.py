@@ -13,7 +13,7 @@ from rich.console import Console
 from rmc_dr.history import Event, RunState
 from rmc_dr.view import Rate, View, picture, tell
 
-START = datetime.now(UTC) + timedelta(seconds=1)
+START = datetime.now(UTC) + timedelta(hours=1)
 STAGES = [
     {"name": "fence", "budget_minutes": 1, "destructive": False},
     {"name": "reinstall", "budget_minutes": 30, "destructive": True},
@@ -100,7 +100,7 @@ def test_json_is_the_journal_itself() -> None:
 
 
 def test_what_happened_before_a_resume_is_known_but_not_told_again() -> None:
-    old = Event(1, START - timedelta(hours=1), 1.0, "run-started", dict(BEGIN[2]))
+    old = Event(1, START - timedelta(hours=3), 1.0, "run-started", dict(BEGIN[2]))
     view = View(Console(file=(file := io.StringIO())))
     view.update(old)
     assert file.getvalue() == ""
