@@ -1,0 +1,182 @@
+"""Partition table and filesystems for a new operating system; the data partition is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ansible.module_utils.disk_identity import Disk
+from ansible.module_utils.disk_layout import (
+    BIOS,
+    DATA,
+    DATA_LABEL,
+    ESP,
+    EXT4_BLOCK,
+    ROOT,
+    FoundData,
+    LayoutError,
+    Partition,
+    Read,
+    find_data,
+    keeps,
+    primary_table,
+    read_table,
+    sgdisk_arguments,
+    wanted,
+)
+from ansible.module_utils.file_tree import read_tree
+
+MANIFEST = "data-before.sha256"
+E2FSCK_SOUND = (0, 1)  # clean, or repaired without a question
+
+
+class CommandFailed(Exception):
+    """A command on the disk failed; says which and why."""
+
+
+class Shell:
+    """Runs commands; each inherits the lock."""
+
+    def __init__(self, run_command: Callable[..., tuple[int, str, str]], lock: int) -> None:
+        self._run_command = run_command
+        self._lock = lock
+
+    def code(self, *words: str) -> tuple[int, str]:
+        """Exit code and what was said."""
+        code, out, err = self._run_command(list(words), pass_fds=[self._lock])
+        return code, (out + err).strip()
+
+    def run(self, *words: str) -> str:
+        """What the command said. Raises CommandFailed where it did not end with 0."""
+        code, said = self.code(*words)
+        if code:
+            raise CommandFailed(f"{' '.join(words)} failed ({code}): {said[-500:]}")
+        return said
+
+
+def prepare(shell: Shell, disk: Disk, root_gib: int, wipe_data: bool, state: Path) -> dict[str, object]:
+    """Make the disk ready for an image. Nothing is written before it is decided that the data survives."""
+    layout = wanted(disk.size, disk.sector, root_gib)
+    found, table_stands = _look(disk, layout)
+    keep = keeps(found, wipe_data)
+    if not table_stands:
+        _write_table(shell, disk, layout)
+    nodes = partition_nodes(shell, disk, layout)
+    data = _hash_data(shell, nodes[DATA], found, state) if keep else {"kept": False, "was": found.state}
+    (state / MANIFEST).touch()
+    _make_filesystems(shell, nodes, keep)
+    return {
+        "changed": True,
+        "root_device": nodes[ROOT],
+        "root_uuid": filesystem_uuid(shell, nodes[ROOT]),
+        "esp_uuid": filesystem_uuid(shell, nodes[ESP]),
+        "data_uuid": filesystem_uuid(shell, nodes[DATA]),
+        "data": data,
+    }
+
+
+def _look(disk: Disk, layout: Sequence[Partition]) -> tuple[FoundData, bool]:
+    with open_disk(disk) as read:
+        table = read_table(read, disk.size, disk.sector)
+        stands = primary_table(read, disk.sector) == tuple(layout)
+        return find_data(read, table, layout), stands
+
+
+@contextlib.contextmanager
+def open_disk(disk: Disk) -> Iterator[Read]:
+    """Reads bytes of the disk, past any cache of an earlier look."""
+    handle = os.open(disk.device, os.O_RDONLY)
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        yield lambda at, count: os.pread(handle, count, at)
+    finally:
+        os.close(handle)
+
+
+def _write_table(shell: Shell, disk: Disk, layout: Sequence[Partition]) -> None:
+    shell.code("sgdisk", "--zap-all", disk.device)  # says 2 for the very damage that it removes
+    shell.run("sgdisk", *sgdisk_arguments(layout, disk.sector), disk.device)
+    with open_disk(disk) as read:
+        written = primary_table(read, disk.sector)
+    if written != tuple(layout):
+        raise CommandFailed(f"the partition table of {disk.device} reads back as {written}, not as written")
+
+
+def partition_nodes(shell: Shell, disk: Disk, layout: Sequence[Partition]) -> dict[int, str]:
+    """The partitions' device nodes; makes them where no udev does. Raises CommandFailed where the kernel
+    still sees other partitions than the table on the disk.
+    """
+    shell.code("partx", "--update", disk.device)
+    nodes = {}
+    for part in layout:
+        infix = "p" if disk.name[-1].isdigit() else ""
+        name = f"{disk.name}{infix}{part.number}"
+        folder = Path("/sys/class/block") / name
+        seen = tuple(_sectors(folder / key) for key in ("start", "size"))
+        if seen != (part.start // 512, part.size // 512):
+            raise CommandFailed(f"the kernel sees {name} at {seen}, not where the table on the disk has it")
+        major, minor = (int(word) for word in (folder / "dev").read_text().split(":"))
+        nodes[part.number] = _node(Path("/dev") / name, os.makedev(major, minor))
+    return nodes
+
+
+def _sectors(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except OSError:
+        return None
+
+
+def _node(path: Path, device: int) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_rdev == device:
+            return str(path)
+        path.unlink()
+    os.mknod(path, 0o600 | 0o060000, device)
+    return str(path)
+
+
+def _hash_data(shell: Shell, node: str, found: FoundData, state: Path) -> dict[str, object]:
+    """Make the data readable without a question asked, then hash every file of it."""
+    words = ["e2fsck", "-p"]
+    if found.backup_block:
+        words = ["e2fsck", "-p", "-b", str(found.backup_block), "-B", str(EXT4_BLOCK)]
+    code, said = shell.code(*words, node)
+    if code not in E2FSCK_SOUND:
+        raise LayoutError(
+            f"The data partition {node} needs repairs that may lose files (e2fsck: {said[-300:]}). The system was "
+            "not touched. Save what can be saved from the rescue system, then give --wipe-data"
+        )
+    mountpoint = state / "data"
+    mountpoint.mkdir(exist_ok=True)
+    shell.run("mount", "-o", "ro", node, str(mountpoint))
+    started = time.monotonic()
+    tree = read_tree(mountpoint)
+    shell.run("umount", str(mountpoint))
+    (state / MANIFEST).write_bytes(tree.lines())
+    return {
+        "kept": True,
+        "was": found.state,
+        "files": len(tree.entries),
+        "bytes": tree.size,
+        "sha256": tree.digest,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _make_filesystems(shell: Shell, nodes: dict[int, str], keep: bool) -> None:
+    for number in (BIOS, ESP, ROOT) if keep else (BIOS, ESP, ROOT, DATA):
+        shell.run("wipefs", "--all", "--quiet", nodes[number])
+    shell.run("mkfs.vfat", "-F", "32", "-n", "EFI", nodes[ESP])
+    ext4 = ["mkfs.ext4", "-q", "-F", "-b", str(EXT4_BLOCK), "-E", "lazy_itable_init=1,lazy_journal_init=1"]
+    shell.run(*ext4, "-L", "root", nodes[ROOT])
+    if not keep:
+        shell.run(*ext4, "-m", "0", "-L", DATA_LABEL, nodes[DATA])
+
+
+def filesystem_uuid(shell: Shell, node: str) -> str:
+    """The filesystem's UUID as it stands on the disk, not in a cache."""
+    return shell.run("blkid", "--probe", "--output", "value", "--match-tag", "UUID", node)
