@@ -30,7 +30,7 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "find", "local_lock", "open_run", "read", "run_dir", "runs",
+    "find", "local_lock", "open_run", "plain", "read", "run_dir", "runs", "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -137,7 +137,7 @@ class Journal:
                 time=now.replace(microsecond=now.microsecond // 1000 * 1000),
                 mono=round(time.clock_gettime(time.CLOCK_BOOTTIME), 3),
                 event=event,
-                fields=self._redactor.clean(_plain(fields)),
+                fields=self._redactor.clean(plain(fields)),
             )
             self._write(to_line(written))
             self._seq += 1
@@ -313,16 +313,16 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can hold: dataclasses, mappings, sequences, enums and paths become plain values."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,144 @@
+"""The report on a terminal or in a file of plain text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rmc_dr.i18n import _
+from rmc_dr.report.data import Report, StageRow
+from rmc_dr.words import (
+    changed_word,
+    duration,
+    outcome_word,
+    plan_title,
+    printable,
+    spoken_duration,
+    stage_title,
+    status_word,
+)
+
+_BAR = 24
+_WIDTH = 132  # where no terminal says how wide it is
+_WIDTH_FOR_BARS = 110
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the report, plain where the console is no terminal."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=_WIDTH, highlight=False)
+    console.print(Text(f"{plan_title(report.plan)}: {report.target}", style="bold"))
+    console.print(_summary(report))
+    console.print()
+    console.print(Text(_("Stages"), style="bold"))
+    console.print(_stages(report, bars=console.width >= _WIDTH_FOR_BARS))
+    for heading, rows in (
+        (_("Checks"), _checks(report)),
+        (_("Destroyed"), list(report.destroys) or [_("nothing")]),
+        (_("Exceptions accepted"), [moment.text for moment in report.exceptions] or [_("none")]),
+        (_("Refusals and failures"), troubles(report) or [_("none")]),
+    ):
+        console.print()
+        console.print(Text(heading, style="bold"))
+        for row in rows:
+            console.print(Text(f"  {printable(row)}"))
+    console.print()
+    console.print(Text(_("Times are local. The whole record: {run}").format(run=report.run_id), style="dim"))
+
+
+def summary_rows(report: Report) -> list[tuple[str, str]]:
+    """The head of a report: what and its value, "not done" where nobody did it."""
+    return [
+        (_("Outcome"), outcome_word(report.outcome)),
+        (_("Recovery time (RTO)"), spoken_duration(report.rto_seconds)),
+        (_("Target"), spoken_duration(report.rto_target_seconds)),
+        (_("Centre"), report.centre or _("not done")),
+        (_("Run"), report.run_id),
+        (_("Operator"), report.operator or _("not done")),
+        (_("Control machine"), report.control or _("not done")),
+        (_("Began"), moment(report.started)),
+        (_("Ended"), moment(report.finished)),
+        (_("Resumed"), _("{count} times").format(count=len(report.resumes)) if report.resumes else _("no")),
+        (_("Anything changed"), changed_word(report.changed)),
+        (_("Recovery kit (SHA-256)"), report.kit or _("not done")),
+        (_("rmc-dr version"), report.tool_version or _("not done")),
+    ]
+
+
+def moment(time: datetime | None) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %z") if time else _("not done")
+
+
+def _summary(report: Report) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in summary_rows(report):
+        table.add_row(Text(f"  {name}"), Text(printable(value)))
+    if report.reason:
+        table.add_row(Text(f"  {_('Reason')}"), Text(printable(report.reason)))
+    return table
+
+
+def _stages(report: Report, *, bars: bool) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    for heading in ("", _("Stage"), _("State")):
+        table.add_column(heading)
+    for heading in (_("Took"), _("Budget"), _("Changes")):
+        table.add_column(heading, justify="right")
+    if bars:
+        table.add_column(_("Timeline"), no_wrap=True)
+    whole = max(report.elapsed_seconds, 1.0)
+    for number, stage in enumerate(report.stages, 1):
+        table.add_row(
+            f" {number:2}",
+            stage_title(stage.name),
+            _state(stage),
+            duration(stage.seconds) if stage.seconds is not None else "",
+            duration(stage.budget_seconds),
+            str(stage.changed) if stage.attempts else "",
+            *([_bar(stage, whole)] if bars else []),
+        )
+    return table
+
+
+def _state(stage: StageRow) -> str:
+    word = status_word(stage.status)
+    if stage.attempts > 1:
+        word += " " + _("({count} attempts)").format(count=stage.attempts)
+    return word + (" " + _("(over budget)") if stage.over_budget else "")
+
+
+def _bar(stage: StageRow, whole: float) -> str:
+    cells = [" "] * _BAR
+    for span in stage.spans:
+        first = min(int(span.began / whole * _BAR), _BAR - 1)
+        last = max(first + 1, round(span.ended / whole * _BAR))
+        cells[first:last] = ["█"] * (min(last, _BAR) - first)
+    return "".join(cells[:_BAR])
+
+
+def _checks(report: Report) -> list[str]:
+    if not report.checks:
+        return [_("not done")]
+    failed = [check for check in report.checks if not check.good]
+    passed = len(report.checks) - len(failed)
+    said = [_("{passed} of {count} passed").format(passed=passed, count=len(report.checks))]
+    return said + [
+        _("FAILED: {name} {detail}").format(name=check.name, detail=check.detail) for check in failed
+    ]
+
+
+def troubles(report: Report) -> list[str]:
+    refused = [
+        _("Gate of {stage}: no, {reason}").format(stage=stage_title(gate.stage), reason=gate.detail)
+        for gate in report.refusals
+    ]
+    failed = [
+        _("{stage}: {task} failed: {message}").format(
+            stage=stage_title(failure.stage), task=failure.name, message=failure.detail
+        )
+        for failure in report.failures
+    ]
+    return refused + failed
