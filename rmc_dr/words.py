@@ -73,8 +73,10 @@ def spoken_duration(seconds: float | None) -> str:
         return _("{minutes} min {seconds} s").format(
             minutes=round(seconds) // 60, seconds=round(seconds) % 60
         )
-    minutes = round(seconds / 60)
-    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not minutes:
+        return _("{hours} h").format(hours=hours)
+    return _("{hours} h {minutes} min").format(hours=hours, minutes=minutes)
 
 
 def size(count: float) -> str:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rmc_dr.i18n import _, language
 from rmc_dr.report.data import Report, StageRow
-from rmc_dr.report.text import moment, summary_rows, troubles
+from rmc_dr.report.text import moment, particulars, troubles
 from rmc_dr.words import (
     changed_word,
     duration,
@@ -25,7 +25,7 @@ from rmc_dr.words import (
 )
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
-_MOST_TICKS = 7
+_MOST_TICKS = 5
 _TONES = {"recovered": "good", "done": "good", "failed": "bad", None: "open"}
 
 
@@ -64,7 +64,7 @@ def as_html(report: Report) -> str:
         outcome=outcome_word(report.outcome),
         tone=_TONES.get(report.outcome, "warn"),
         changed=changed_word(report.changed),
-        rows=summary_rows(report),
+        particulars=particulars(report),
         troubles=troubles(report),
         ticks=[(tick, 100 * tick / scale) for tick in _ticks(scale)],
         bars={stage.name: _bars(stage, scale) for stage in report.stages},

@@ -49,12 +49,18 @@ def print_report(report: Report, console: Console) -> None:
     console.print(Text(_("Times are local. The whole record: {run}").format(run=report.run_id), style="dim"))
 
 
-def summary_rows(report: Report) -> list[tuple[str, str]]:
-    """The head of a report: what and its value, "not done" where nobody did it."""
+def headline(report: Report) -> list[tuple[str, str]]:
+    """What everybody asks first; "not done" where nobody did or measured it."""
     return [
         (_("Outcome"), outcome_word(report.outcome)),
         (_("Recovery time (RTO)"), spoken_duration(report.rto_seconds)),
         (_("Target"), spoken_duration(report.rto_target_seconds)),
+    ]
+
+
+def particulars(report: Report) -> list[tuple[str, str]]:
+    """Who, what, when and with which kit; "not done" where nobody filled it in."""
+    return [
         (_("Centre"), report.centre or _("not done")),
         (_("Run"), report.run_id),
         (_("Operator"), report.operator or _("not done")),
@@ -74,7 +80,7 @@ def moment(time: datetime | None) -> str:
 
 def _summary(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
-    for name, value in summary_rows(report):
+    for name, value in [*headline(report), *particulars(report)]:
         table.add_row(Text(f"  {name}"), Text(printable(value)))
     if report.reason:
         table.add_row(Text(f"  {_('Reason')}"), Text(printable(report.reason)))

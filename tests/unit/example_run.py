@@ -26,18 +26,20 @@ def events(*, until: str = "", failed_check: str = "") -> list[Event]:
     told: list[Event] = []
     at = 0.0
 
-    def add(seconds: float, event: str, **fields: Any) -> None:
+    def add(later: float, event: str, /, **fields: Any) -> None:
         nonlocal at
-        at += seconds
+        at += later
         told.append(Event(len(told) + 1, START + timedelta(seconds=at), 5000.0 + at, event, fields))
 
     add(
         0, "run-started", run_id="20261121T190412Z-rebuild-appserver-3f9c", plan="rebuild-appserver",
-        target="app1", estate="lab", operator="zhang", host="control1", centre="Rehearsal Reproductive Medicine Centre",
+        target="app1", estate="lab", operator="zhang", host="control1",
+        centre="Rehearsal Reproductive Medicine Centre",
         rto_hours=24, language="en", tool_version="0.1.0", kit="9c1f" * 16, boot="b1", options={},
         destroys=["the system disk of app1"],
         stages=[
-            {"name": name, "budget_minutes": budget, "destructive": name == "reinstall"} for name, budget, *_ in PLAN
+            {"name": name, "budget_minutes": budget, "destructive": name == "reinstall"}
+            for name, budget, *_ in PLAN
         ],
     )  # fmt: skip
     add(0.1, "kit-expired-accepted", reason="the centre's change board agreed by telephone, 03:02")
