@@ -13,7 +13,8 @@ description:
 options:
   phase:
     description: >-
-      C(inspect) proves the identity and changes nothing. C(prepare) writes the partition table and the
+      C(inspect) proves the identity, writes nothing and returns the old system's C(root_device), null where the
+      partition table is not the expected one. C(prepare) writes the partition table and the
       filesystems, keeping the data. C(finish) makes the unpacked image boot by BIOS and UEFI.
     choices: [inspect, prepare, finish]
     required: true
@@ -37,7 +38,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.disk_finish import BootError, make_bootable
 from ansible.module_utils.disk_identity import Disk, WrongMachine, disks, machine_ids, prove
 from ansible.module_utils.disk_layout import LayoutError
-from ansible.module_utils.disk_prepare import CommandFailed, Shell, prepare
+from ansible.module_utils.disk_prepare import CommandFailed, Shell, old_root, prepare
 
 STATE = Path("/run/rmc-dr")
 
@@ -75,8 +76,7 @@ def main() -> None:
     try:
         disk, machine = _proven_disk(module)
         result = {"disk": disk.device, "machine": machine, "changed": False}
-        if module.params["phase"] != "inspect":
-            result.update(_write(module, disk))
+        result.update(_work(module, disk))
     except (WrongMachine, LayoutError, BootError, CommandFailed) as problem:
         module.fail_json(msg=str(problem), refused=isinstance(problem, (WrongMachine, LayoutError)))
     except OSError as problem:
@@ -97,12 +97,14 @@ def _proven_disk(module: AnsibleModule) -> tuple[Disk, str]:
     return disk, identity["machine"]
 
 
-def _write(module: AnsibleModule, disk: Disk) -> dict[str, object]:
+def _work(module: AnsibleModule, disk: Disk) -> dict[str, object]:
     STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     shell = Shell(module.run_command, _lock(module.params["lock_timeout"]))
     os.unshare(os.CLONE_NEWNS)
     shell.run("mount", "--make-rprivate", "/")
     _refuse_running_system(disk)
+    if module.params["phase"] == "inspect":
+        return {"root_device": old_root(shell, disk, module.params["root_gib"])}
     if module.params["phase"] == "prepare":
         return prepare(shell, disk, module.params["root_gib"], module.params["wipe_data"], STATE)
     return make_bootable(shell, disk, module.params["root_uuid"], module.params["files"], STATE)

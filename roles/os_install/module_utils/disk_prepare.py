@@ -78,6 +78,13 @@ def prepare(shell: Shell, disk: Disk, root_gib: int, wipe_data: bool, state: Pat
     }
 
 
+def old_root(shell: Shell, disk: Disk, root_gib: int) -> str | None:
+    """The device node of the old system's root filesystem; None where no sound table says where it lies."""
+    layout = wanted(disk.size, disk.sector, root_gib)
+    _found, table_stands = _look(disk, layout)
+    return partition_nodes(shell, disk, layout)[ROOT] if table_stands else None
+
+
 def _look(disk: Disk, layout: Sequence[Partition]) -> tuple[FoundData, bool]:
     with open_disk(disk) as read:
         table = read_table(read, disk.size, disk.sector)
