@@ -39,5 +39,12 @@ test: lint unit  ## Everything that CI runs: style, units, one rebuild and the r
 	@echo "== Lab tests"
 	@$(BIN)/pytest -q -m lab tests/lab
 
+locale: setup  ## Collect the sentences to translate, and compile the translations
+	@mkdir -p .cache
+	@$(BIN)/pybabel -q extract -F rmc_dr/locale/babel.cfg --no-wrap --add-location=file -o .cache/rmc_dr.pot rmc_dr
+	@$(BIN)/pybabel -q update -i .cache/rmc_dr.pot -d rmc_dr/locale -D rmc_dr -l zh_CN --no-wrap \
+	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+	@$(BIN)/pybabel -q compile -d rmc_dr/locale -D rmc_dr
+
 clean:  ## Take the lab down and forget what was built
 	@$(BIN)/rmc-dr lab down --purge

@@ -1,0 +1,191 @@
+"""Every sentence that an operator reads exists in both languages."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import string
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+from rmc_dr import i18n
+
+PACKAGE = Path(i18n.__file__).parent
+FOLDER = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES"
+SPOKEN = {"echo", "print", "prompt", "confirm", "secho", "Answer", "say"}
+SPOKEN_KEYWORDS = {"help", "hint", "reason", "prompt", "short_help", "epilog"}
+FORMS = {"note"}  # journal events whose `text` an operator reads
+LETTERS = re.compile(r"[A-Za-z]{2,}")
+UNTOUCHED = {"lab/load.py"}  # independent of rmc_dr; speaks JSON
+
+
+@cache
+def catalogue() -> Catalog:
+    with (FOLDER / "rmc_dr.po").open("rb") as file:
+        return read_po(file, locale="zh_CN")
+
+
+def extracted() -> dict[str, str]:
+    with (PACKAGE / "locale" / "babel.cfg").open(encoding="utf-8") as file:
+        methods, options = parse_mapping_cfg(file)
+    found = extract_from_dir(PACKAGE, methods, options)
+    return {str(text): f"{file}:{line}" for file, line, text, _comments, _context in found}
+
+
+def translations() -> list[Message]:
+    return [message for message in catalogue() if message.id]
+
+
+def test_every_sentence_is_translated() -> None:
+    missing = {
+        text: where
+        for text, where in extracted().items()
+        if not (catalogue().get(text) or Message("")).string
+    }
+    assert not missing, f"{len(missing)} sentences lack a translation; run `make locale` and fill them in"
+
+
+def test_no_translation_is_only_guessed() -> None:
+    assert not [message.id for message in translations() if message.fuzzy]
+
+
+def test_no_translation_has_outlived_its_sentence() -> None:
+    assert not {str(message.id) for message in translations()} - set(extracted())
+
+
+def test_placeholders_are_the_same_in_both_languages() -> None:
+    def fields(text: str) -> list[tuple[str, str | None]]:
+        return sorted(
+            (name, spec) for _text, name, spec, _conversion in string.Formatter().parse(text) if name
+        )
+
+    wrong = [
+        message.id
+        for message in translations()
+        if message.string and fields(str(message.id)) != fields(str(message.string))
+    ]
+    assert not wrong
+
+
+def test_commands_and_options_are_not_translated() -> None:
+    def commands(text: str) -> list[str]:
+        return sorted(re.findall(r"`[^`]+`|--[a-z-]+|RMC_DR_[A-Z_]+", text))
+
+    wrong = [
+        message.id
+        for message in translations()
+        if message.string and commands(str(message.id)) != commands(str(message.string))
+    ]
+    assert not wrong
+
+
+def test_the_compiled_catalogue_is_that_of_the_source() -> None:
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue())
+    assert (FOLDER / "rmc_dr.mo").read_bytes() == compiled.getvalue(), "run `make locale`"
+
+
+def test_the_language_follows_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMC_DR_LANG", "zh")
+    assert i18n._("not done") == "未执行"
+    monkeypatch.setenv("RMC_DR_LANG", "en")
+    assert i18n._("not done") == "not done"
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = str(path.relative_to(PACKAGE))
+        if name not in UNTOUCHED:
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+@cache
+def errors() -> frozenset[str]:
+    """The names of Error and of everything that inherits from it, in any module."""
+    known = {"Error"}
+    classes = [node for _name, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    while (
+        grown := {node.name for node in classes for base in node.bases if getattr(base, "id", "") in known}
+        - known
+    ):
+        known |= grown
+    return frozenset(known)
+
+
+def spoken(node: ast.Call) -> Iterator[ast.expr]:
+    """The arguments of a call that an operator reads."""
+    name = called(node)
+    if name in errors():
+        yield from node.args[1:]
+    elif name in SPOKEN:
+        yield from node.args
+    elif name == "append" and node.args and getattr(node.args[0], "value", None) in FORMS:
+        yield from (keyword.value for keyword in node.keywords if keyword.arg == "text")
+    click = isinstance(node.func, ast.Attribute) and name in (
+        "command",
+        "group",
+        "option",
+        "argument",
+        "prompt",
+    )
+    if click or name in errors() | {"Answer"}:
+        yield from (keyword.value for keyword in node.keywords if keyword.arg in SPOKEN_KEYWORDS)
+
+
+def bare_words(node: ast.expr) -> str | None:
+    """The English in an expression that no `_` has seen."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value if LETTERS.search(node.value) else None
+    if isinstance(node, ast.JoinedStr):
+        parts = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        return parts if LETTERS.search(parts) else None
+    if isinstance(node, ast.Call) and called(node) in ("Text", "format", "style"):
+        inner = node.func.value if isinstance(node.func, ast.Attribute) and called(node) == "format" else None
+        return (
+            bare_words(inner)
+            if inner is not None
+            else next(filter(None, map(bare_words, node.args[:1])), None)
+        )
+    if isinstance(node, ast.IfExp):
+        return bare_words(node.body) or bare_words(node.orelse)
+    if isinstance(node, ast.BinOp):
+        return bare_words(node.left) or bare_words(node.right)
+    return None
+
+
+def test_what_is_said_goes_through_the_catalogue() -> None:
+    bare = [
+        f"{name}:{node.lineno}: {words}"
+        for name, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for argument in spoken(node)
+        if (words := bare_words(argument))
+    ]
+    assert not bare
+
+
+def test_the_extractor_can_read_every_sentence() -> None:
+    """A sentence put together before `_` sees it is in no catalogue."""
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and called(node) == "_"
+        and not (len(node.args) == 1 and isinstance(node.args[0], ast.Constant))
+    ]
+    assert not wrong
