@@ -36,5 +36,6 @@ create table if not exists attachments (
     created_at timestamptz not null default now()
 );
 
+grant usage on schema public to :"app";
 grant select on users, token_key, patients to :"app";
 grant select, insert on checks, attachments to :"app";
