@@ -1,0 +1,178 @@
+"""The hosts' disks: one sparse image file each, attached as a loop device while its host is on."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmc_dr.errors import BadInput, Error, Refused
+from rmc_dr.estate import Host, Identity
+from rmc_dr.i18n import _
+from rmc_dr.lab.place import folder, host_folder, run
+
+GIB = 1024**3
+SECTOR = 512
+# Partition types of the UEFI discoverable partitions specification.
+ROOT_TYPE = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+DATA_TYPE = "3b8f8425-20e0-4f3b-907f-1a25a76f98e8"
+RELEASE_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One entry of a disk's table; ``start`` and ``size`` in bytes."""
+
+    number: int
+    kind: str
+    start: int
+    size: int
+
+
+def described(host: Host) -> tuple[Identity, int]:
+    """The host's identity and its disk's size in bytes. Raises BadInput where the inventory lacks them."""
+    if host.identity is None or host.disk is None or host.disk.size_gib is None:
+        raise BadInput(
+            "lab-no-disk",
+            _("The host {host} has no identity or no disk.size_gib.").format(host=host.name),
+            _("Describe both in inventories/lab/hosts.yml."),
+        )
+    return host.identity, host.disk.size_gib * GIB
+
+
+def image(host: Host) -> Path:
+    """The host's disk file. Raises Refused `lab-foreign-target` where it would lie outside the lab."""
+    path = host_folder(host.name) / described(host)[0].disk
+    proven(path)
+    return path
+
+
+def proven(path: Path) -> None:
+    """Raises Refused `lab-foreign-target` unless the path is a plain file of the lab's own, or missing."""
+    inside = folder().resolve() / "hosts"
+    plain = not path.exists() or (path.is_file() and path.stat().st_nlink == 1)
+    if path.is_symlink() or not plain or inside not in path.resolve().parents or ".." in path.parts:
+        raise Refused(
+            "lab-foreign-target",
+            _("{path} is not a disk of the lab: it leads outside of {folder}.").format(
+                path=path, folder=folder()
+            ),
+            _("Nothing was touched. Look at what the path leads to, and remove the link if it is yours."),
+        )
+
+
+def make_blank(host: Host) -> bool:
+    """Make the host's disk if it has none; says whether it did."""
+    path = image(host)
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("wb") as file:
+        file.truncate(described(host)[1])
+    draft.replace(path)
+    return True
+
+
+def attach(path: Path) -> Path:
+    """The loop device of a disk file, with its partitions known to the kernel."""
+    proven(path)
+    device = attached(path) or Path(run("losetup", "--find", "--show", path).strip())
+    refresh(device)
+    return device
+
+
+def refresh(device: Path) -> None:
+    """Make the kernel read the partition table anew; a disk without one has no partitions."""
+    stale = [entry.name for entry in Path("/sys/class/block", device.name).glob(f"{device.name}p*")]
+    if stale:
+        run("partx", "--delete", device)
+    if _table(device):
+        run("partx", "--add", device)
+
+
+def attached(path: Path) -> Path | None:
+    """The loop device that a disk file is attached to, as the kernel says."""
+    for device, backing in all_attached().items():
+        if backing == path.resolve():
+            return device
+    return None
+
+
+def all_attached() -> dict[Path, Path]:
+    """Every loop device whose file lies in the lab's state folder."""
+    inside = folder().resolve()
+    found = {}
+    for entry in Path("/sys/class/block").glob("loop*/loop/backing_file"):
+        backing = Path(entry.read_text().strip().removesuffix(" (deleted)"))
+        if inside in backing.parents:
+            found[Path("/dev") / entry.parts[4]] = backing
+    return found
+
+
+def detach(device: Path) -> None:
+    """Let go of a loop device. Raises Error `lab-disk-busy` if something still uses it."""
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while device in all_attached():
+        if any(Path("/sys/class/block", device.name).glob(f"{device.name}p*")):
+            try:
+                run("partx", "--delete", device)
+            except Error:
+                time.sleep(0.1)  # a mount in a dying namespace
+        try:
+            run("losetup", "--detach", device)
+        except Error:
+            time.sleep(0.1)
+        if device in all_attached() and time.monotonic() > deadline:
+            raise Error(
+                "lab-disk-busy",
+                _("{device} is still in use.").format(device=device),
+                _("Find its user with `grep {device} /proc/*/mounts`, end it, and try again.").format(
+                    device=device
+                ),
+            )
+        time.sleep(0.02)
+
+
+def system_partitions(device: Path) -> tuple[Path, Path | None]:
+    """The device nodes of root and data. Raises Error `lab-no-system` for a disk without a root."""
+    table = _table(device)
+    root = next((part for part in table if part.kind == ROOT_TYPE), None)
+    data = next((part for part in table if part.kind == DATA_TYPE), None)
+    if root is None:
+        raise Error(
+            "lab-no-system",
+            _("The disk {device} holds no installed system.").format(device=device),
+            _("`rmc-dr rebuild` or `rmc-dr lab heal` installs one."),
+        )
+    return _node(device, root), _node(device, data) if data else None
+
+
+def read_table(path: Path) -> list[Partition]:
+    """The partitions of a disk file; none where it has no readable table."""
+    proven(path)
+    return _table(path)
+
+
+def _table(path: Path) -> list[Partition]:
+    try:
+        listing = run("partx", "--raw", "--noheadings", "-o", "NR,START,SECTORS,TYPE", path)
+    except Refused:
+        raise
+    except Error:
+        return []
+    rows = [line.split() for line in listing.splitlines()]
+    return [
+        Partition(int(number), kind.lower(), int(start) * SECTOR, int(sectors) * SECTOR)
+        for number, start, sectors, kind in rows
+    ]
+
+
+def _node(device: Path, partition: Partition) -> Path:
+    """The device node of a partition, made where no udev makes it."""
+    node = Path(f"{device}p{partition.number}")
+    if not node.exists():
+        major, minor = Path("/sys/class/block", node.name, "dev").read_text().split(":")
+        os.mknod(node, 0o660 | 0o060000, os.makedev(int(major), int(minor)))
+    return node

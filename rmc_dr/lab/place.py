@@ -1,0 +1,101 @@
+"""Where the lab keeps its things, and the commands it runs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rmc_dr import content
+from rmc_dr.errors import Error, Locked, Refused
+from rmc_dr.i18n import _
+
+
+def folder() -> Path:
+    """The lab's state folder; nothing of the lab lies outside it."""
+    return content.STATE / "lab"
+
+
+def host_folder(name: str) -> Path:
+    """What belongs to one host: its disk, its console's log, its state."""
+    return folder() / "hosts" / name
+
+
+def run(*command: str | Path, stdin: str | None = None) -> str:
+    """Run a tool of the system and return what it printed. Raises Error `lab-tool-failed` with its words."""
+    words = [str(word) for word in command]
+    try:
+        done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Refused(
+            "lab-tool-missing",
+            _("The program {tool} is not installed.").format(tool=words[0]),
+            _("Run `make setup`, which installs the Debian packages that the lab needs."),
+        ) from None
+    if done.returncode != 0:
+        raise Error(
+            "lab-tool-failed",
+            _("`{command}` failed: {said}").format(
+                command=" ".join(words)[:200], said=(done.stderr or done.stdout).strip()[-400:]
+            ),
+            _("`rmc-dr lab status` shows what runs; `rmc-dr lab down` cleans up."),
+        )
+    return done.stdout
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Hold a lock of the lab, waiting for it; the kernel lets go of it when its holder dies."""
+    with _opened(name) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def only_one_command() -> Iterator[None]:
+    """Refuse a second command that changes the lab. Raises Locked `lab-busy`, naming the first one."""
+    with _opened("command") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 32, 0).decode() or "?"
+            raise Locked(
+                "lab-busy",
+                _("Another command is working on the lab (process {pid}).").format(pid=holder),
+                _("Wait until it has ended, then try again."),
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[int]:
+    locks = folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    handle = os.open(locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """A small state file; one that is missing or torn says nothing."""
+    try:
+        state = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(state))
+    draft.replace(path)
