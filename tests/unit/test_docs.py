@@ -1,0 +1,76 @@
+"""Every command that the docs, the README or a hint names exists, with the options that it is given."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import click
+import pytest
+
+from rmc_dr import content
+from rmc_dr.cli import main
+
+ROOT = content.root()
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = sorted((ROOT / "rmc_dr").rglob("*.py"))
+INLINE = re.compile(r"`(rmc-dr(?: [^`]*)?)`")
+CONSOLE = re.compile(r"^\s*\$ (rmc-dr.*)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for path in [*PAGES, *SOURCES]:
+        text = path.read_text()
+        spoken = (
+            " ".join(line.strip().strip('"') for line in text.splitlines()) if path.suffix == ".py" else text
+        )
+        matches = (*INLINE.finditer(spoken), *CONSOLE.finditer(text))
+        found.extend((path.name, match.group(1)) for match in matches)
+    return sorted(set(found))
+
+
+def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and what follows it."""
+    command: click.Command = main
+    context = click.Context(main, info_name="rmc-dr")
+    while words:
+        if isinstance(command, click.Group):
+            if words[0].startswith("-"):
+                takes_value = words[0] in ("-i", "--inventory")
+                words = words[2:] if takes_value else words[1:]
+                continue
+            below = command.get_command(context, words[0])
+            assert below is not None, f"no command {words[0]}"
+            command, words = below, words[1:]
+            continue
+        break
+    return command, words
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_command_exists(page: str, line: str):
+    command, rest = resolve(shlex.split(line.split(" | ")[0], comments=True)[1:])
+    known = {
+        option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    known |= {"--help", "-h", "--version"}
+    for word in rest:
+        if word == "--":
+            break
+        if word.startswith("-") and word != "-":
+            assert word.split("=")[0] in known, f"{page}: {line}: no option {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_command_has_a_page():
+    pages = " ".join(path.read_text() for path in PAGES)
+    context = click.Context(main, info_name="rmc-dr")
+    missing = [name for name in main.list_commands(context) if f"rmc-dr {name}" not in pages]
+    assert not missing
