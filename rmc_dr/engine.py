@@ -16,7 +16,7 @@ from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
-STAGE_VARIABLES = ("wipe_data", "fence_method")
+STAGE_VARIABLES = ("wipe_data", "fence_method", "replace_healthy")
 PROVING_STAGE = "verify"
 
 
