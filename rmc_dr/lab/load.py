@@ -31,9 +31,8 @@ from typing import Any
 
 import httpx
 
-TIMEOUT_SECONDS = 5.0
+TIMEOUTS = httpx.Timeout(5.0, connect=1.0)
 PAUSE_AFTER_FAILURE_SECONDS = 0.25
-ATTACHMENT_EVERY = 20
 ATTACHMENT_BYTES = (1_000, 200_000)
 
 
@@ -48,28 +47,35 @@ class Site:
 
     def client(self) -> httpx.Client:
         context = ssl.create_default_context(cafile=self.ca)
-        return httpx.Client(verify=context, timeout=TIMEOUT_SECONDS, trust_env=False)
+        return httpx.Client(verify=context, timeout=TIMEOUTS, trust_env=False)
 
     def request(self, client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
         return client.request(method, self.url + path, extensions={"sni_hostname": self.server_name}, **more)
 
-    def login(self, client: httpx.Client) -> dict[str, str]:
+    def credentials(self) -> dict[str, str]:
+        """Raises KeyError naming the variable that is not set."""
         key = self.name.upper().replace("-", "_")
-        who = {"user": os.environ[f"LOAD_USER_{key}"], "password": os.environ[f"LOAD_PASSWORD_{key}"]}
-        answer = self.request(client, "POST", "/api/login", json=who)
+        return {"user": os.environ[f"LOAD_USER_{key}"], "password": os.environ[f"LOAD_PASSWORD_{key}"]}
+
+    def login(self, client: httpx.Client) -> dict[str, str]:
+        answer = self.request(client, "POST", "/api/login", json=self.credentials())
         answer.raise_for_status()
         return {"Authorization": f"Bearer {answer.json()['token']}"}
 
 
 class Ledger:
-    """Appends lines; an acknowledgement is on the disk before it counts."""
+    """Appends lines; an acknowledgement is on the disk before it counts.
+
+    ``t`` is the time of day, ``m`` the steady clock, both in seconds.
+    """
 
     def __init__(self, path: Path) -> None:
         self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.mutex = threading.Lock()
 
     def write(self, what: str, *, durable: bool = False, **fields: Any) -> None:
-        line = json.dumps({"t": round(time.time(), 3), "what": what, **fields}) + "\n"
+        clocks = {"t": round(time.time(), 3), "m": round(time.monotonic(), 3)}
+        line = json.dumps({**clocks, "what": what, **fields}) + "\n"
         with self.mutex:
             os.write(self.descriptor, line.encode())
             if durable:
@@ -83,6 +89,7 @@ class Pace:
     interval: float
     deadline: float
     most: int
+    attachment_every: int
     stop: threading.Event = field(default_factory=threading.Event)
     sent: int = 0
 
@@ -103,14 +110,14 @@ def work(site: Site, ledger: Ledger, pace: Pace) -> None:
                 time.sleep(PAUSE_AFTER_FAILURE_SECONDS)
                 continue
             pace.sent += 1
-            if not _write_one(site, client, token, ledger):
+            kind = "check" if random.randrange(pace.attachment_every) else "attachment"  # noqa: S311
+            if not _write_one(site, client, token, ledger, kind):
                 token = {}
                 time.sleep(PAUSE_AFTER_FAILURE_SECONDS)
             time.sleep(max(0.0, pace.interval - (time.monotonic() - began)))
 
 
-def _write_one(site: Site, client: httpx.Client, token: Mapping[str, str], ledger: Ledger) -> bool:
-    kind = "attachment" if random.randrange(ATTACHMENT_EVERY) == 0 else "check"  # noqa: S311
+def _write_one(site: Site, client: httpx.Client, token: Mapping[str, str], ledger: Ledger, kind: str) -> bool:
     name = str(uuid.uuid4())
     about: dict[str, Any] = {"kind": kind, "app": site.name, "id": name}
     if kind == "check":
@@ -148,7 +155,12 @@ def _check(name: str) -> dict[str, str]:
 
 def run(sites: list[Site], args: argparse.Namespace) -> int:
     """Post through every application until SIGTERM, the time or the count; always ends by itself."""
-    pace = Pace(len(sites) * args.workers / args.rate, time.monotonic() + args.seconds, args.most)
+    pace = Pace(
+        len(sites) * args.workers / args.rate,
+        time.monotonic() + args.seconds,
+        args.most,
+        args.attachment_every,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: pace.stop.set())
     ledger = Ledger(args.ledger)
@@ -171,29 +183,45 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 
 
 def compare(ledger: list[dict[str, Any]], rows: list[tuple[str, str, str, str]]) -> dict[str, Any]:
-    """What was acknowledged against what the databases hold. Pure."""
-    acknowledged = {(e["kind"], e["app"], e["id"]) for e in ledger if e["what"] == "ack"}
-    unknown = {(e["kind"], e["app"], e["id"]) for e in ledger if e["what"] == "unknown"}
-    present = {(kind, app, name) for kind, app, name, _marker in rows}
-    ours = {name for _kind, _app, name in acknowledged | unknown}
-    ours |= {f"load-{name}" for name in ours}
-    written = Counter((kind, app, marker) for kind, app, _name, marker in rows if marker in ours)
+    """What was acknowledged against what the databases hold. Pure.
+
+    A row counts as present only with the marker that was sent; one of ours twice, or under an id that was
+    never sent, is a duplicate. An intent whose end nobody wrote down is unknown.
+    """
+    ended = {
+        what: {_row(e) for e in ledger if e["what"] == what and "id" in e} for what in ("ack", "refused")
+    }
+    acknowledged = ended["ack"]
+    unknown = {_row(e) for e in ledger if e["what"] == "intent"} - acknowledged - ended["refused"]
+    held = Counter(rows)
+    ours = {(kind, app, marker) for kind, app, _id, marker in acknowledged | unknown}
+    written = Counter((kind, app, marker) for kind, app, _id, marker in rows)
     return {
         "acknowledged": len(acknowledged),
         "unknown": len(unknown),
-        "unknown_present": len(unknown & present),
-        "present": len(acknowledged & present),
-        "lost": len(acknowledged - present),
-        "duplicated": sum(times - 1 for times in written.values()),
-        "attachments_acknowledged": sum(kind == "attachment" for kind, _app, _name in acknowledged),
+        "unknown_present": len(unknown & held.keys()),
+        "present": len(acknowledged & held.keys()),
+        "lost": len(acknowledged - held.keys()),
+        "duplicated": sum(max(0, written[mark] - 1) for mark in ours),
+        "attachments_acknowledged": sum(row[0] == "attachment" for row in acknowledged),
         "outage_seconds": round(outage(ledger), 1),
     }
 
 
+def _row(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    """The row that a write must have become."""
+    marker = entry["id"] if entry["kind"] == "attachment" else f"load-{entry['id']}"
+    return entry["kind"], entry["app"], entry["id"], marker
+
+
 def outage(ledger: list[dict[str, Any]]) -> float:
-    """The longest time in seconds in which no write was acknowledged. Pure."""
-    moments = [entry["t"] for entry in ledger if entry["what"] == "ack"]
-    return max((after - before for before, after in pairwise(moments)), default=0.0)
+    """The longest time in seconds in which one application acknowledged nothing, up to the end. Pure."""
+    longest = 0.0
+    for app in {entry["app"] for entry in ledger if "app" in entry}:
+        mine = [entry for entry in ledger if entry.get("app") == app]
+        moments = [entry["m"] for entry in mine if entry["what"] == "ack"] + [mine[-1]["m"]]
+        longest = max([longest, *(after - before for before, after in pairwise(sorted(moments)))])
+    return longest
 
 
 def missing_attachments(sites: list[Site], ledger: list[dict[str, Any]]) -> int:
@@ -205,10 +233,16 @@ def missing_attachments(sites: list[Site], ledger: list[dict[str, Any]]) -> int:
             for entry in ledger:
                 if entry["what"] != "ack" or entry["kind"] != "attachment" or entry["app"] != site.name:
                     continue
-                answer = site.request(client, "GET", f"/api/attachments/{entry['id']}", headers=token)
-                good = answer.is_success and hashlib.sha256(answer.content).hexdigest() == entry["sha256"]
-                missing += not good
+                missing += not _comes_back(site, client, token, entry)
     return missing
+
+
+def _comes_back(site: Site, client: httpx.Client, token: dict[str, str], entry: dict[str, Any]) -> bool:
+    try:
+        answer = site.request(client, "GET", f"/api/attachments/{entry['id']}", headers=token)
+    except httpx.HTTPError:
+        return False
+    return answer.is_success and hashlib.sha256(answer.content).hexdigest() == entry["sha256"]
 
 
 def audit(sites: list[Site], args: argparse.Namespace) -> int:
@@ -233,10 +267,21 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=60, help="writes a second in all")
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--most", type=int, default=200_000)
+    parser.add_argument("--attachment-every", type=int, default=20, help="one write in so many is a file")
     args = parser.parse_args()
     pairs = [pair.partition("=") for pair in args.app]
     sites = [Site(name, url, args.server_name, args.ca) for name, _equals, url in pairs]
-    return run(sites, args) if args.command == "run" else audit(sites, args)
+    if args.command == "audit" and args.rows is None:
+        parser.error("audit needs --rows")
+    try:
+        for site in sites:
+            site.credentials()
+        return run(sites, args) if args.command == "run" else audit(sites, args)
+    except KeyError as error:
+        parser.error(f"the environment lacks {error.args[0]}")
+    except (httpx.HTTPError, OSError) as error:
+        sys.stderr.write(f"load: {error}\n")
+        return 3
 
 
 if __name__ == "__main__":
