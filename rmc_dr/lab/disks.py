@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmc_dr.errors import BadInput, Error, Refused
-from rmc_dr.estate import Host, Identity
+from rmc_dr.errors import Error, Refused
 from rmc_dr.i18n import _
-from rmc_dr.lab.place import folder, host_folder, run
+from rmc_dr.lab.place import folder, run
 
 GIB = 1024**3
 SECTOR = 512
@@ -30,26 +29,8 @@ class Partition:
     size: int
 
 
-def described(host: Host) -> tuple[Identity, int]:
-    """The host's identity and its disk's size in bytes. Raises BadInput where the inventory lacks them."""
-    if host.identity is None or host.disk is None or host.disk.size_gib is None:
-        raise BadInput(
-            "lab-no-disk",
-            _("The host {host} has no identity or no disk.size_gib.").format(host=host.name),
-            _("Describe both in inventories/lab/hosts.yml."),
-        )
-    return host.identity, host.disk.size_gib * GIB
-
-
-def image(host: Host) -> Path:
-    """The host's disk file. Raises Refused `lab-foreign-target` where it would lie outside the lab."""
-    path = host_folder(host.name) / described(host)[0].disk
-    proven(path)
-    return path
-
-
-def proven(path: Path) -> None:
-    """Raises Refused `lab-foreign-target` unless the path is a plain file of the lab's own, or missing."""
+def proven(path: Path) -> Path:
+    """The path, if it is a plain file of the lab's own or missing. Raises Refused `lab-foreign-target`."""
     inside = folder().resolve() / "hosts"
     plain = not path.exists() or (path.is_file() and path.stat().st_nlink == 1)
     if path.is_symlink() or not plain or inside not in path.resolve().parents or ".." in path.parts:
@@ -60,25 +41,23 @@ def proven(path: Path) -> None:
             ),
             _("Nothing was touched. Look at what the path leads to, and remove the link if it is yours."),
         )
+    return path
 
 
-def make_blank(host: Host) -> bool:
-    """Make the host's disk if it has none; says whether it did."""
-    path = image(host)
+def make_blank(path: Path, size_gib: int) -> None:
+    """Make a sparse disk file, if there is none yet."""
     if path.exists():
-        return False
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     with draft.open("wb") as file:
-        file.truncate(described(host)[1])
+        file.truncate(size_gib * GIB)
     draft.replace(path)
-    return True
 
 
 def attach(path: Path) -> Path:
     """The loop device of a disk file, with its partitions known to the kernel."""
-    proven(path)
-    device = attached(path) or Path(run("losetup", "--find", "--show", path).strip())
+    device = attached(proven(path)) or Path(run("losetup", "--find", "--show", path).strip())
     refresh(device)
     return device
 
@@ -151,8 +130,7 @@ def system_partitions(device: Path) -> tuple[Path, Path | None]:
 
 def read_table(path: Path) -> list[Partition]:
     """The partitions of a disk file; none where it has no readable table."""
-    proven(path)
-    return _table(path)
+    return _table(proven(path))
 
 
 def _table(path: Path) -> list[Partition]:

@@ -10,7 +10,8 @@ from rmc_dr import content
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
-from rmc_dr.lab import cgroups, disks
+from rmc_dr.lab import cgroups, disks, hardware
+from rmc_dr.lab.hardware import Hardware
 from rmc_dr.lab.place import host_folder, read_state
 
 TREE_STATE = "tree.json"
@@ -59,20 +60,19 @@ def _belongs(estate: Estate, host: Host) -> bool:
     return ipaddress.ip_address(host.address) in estate.config.network.cidr and reader
 
 
-def prove_host(host: Host) -> Path:
-    """The host's disk file, once it is proven that disk and processes are the lab's own.
+def prove_target(name: str) -> Hardware:
+    """The lab's machine of that name, once it is proven that disk and processes are the lab's own.
 
     Raises Refused `lab-foreign-target`; nothing has been touched then.
     """
-    path = disks.image(host)
-    device = disks.attached(path)
+    target = hardware.of(name)
+    device = disks.attached(target.image)
     if device is not None:
-        backing = Path("/sys/class/block", device.name, "loop/backing_file").read_text().strip()
-        disks.proven(Path(backing))
-    leader = cgroups.leader(host.name)
+        disks.proven(disks.all_attached()[device])
+    leader = cgroups.leader(name)
     if leader is not None:
-        prove_process(host.name, leader)
-    return path
+        prove_process(name, leader)
+    return target
 
 
 def prove_process(name: str, leader: int) -> None:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Literal
 
 from rmc_dr.errors import Error
-from rmc_dr.estate import Estate, Host, Network
+from rmc_dr.estate import Estate, Network
 from rmc_dr.i18n import _
 from rmc_dr.lab import cgroups, disks, guard, network, rescue
+from rmc_dr.lab.hardware import Hardware
 from rmc_dr.lab.place import alone, host_folder, write_state
 
 Mode = Literal["off", "disk", "rescue", "tree"]
@@ -33,39 +34,39 @@ INSIDE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 Command = Sequence[str | Path]
 
 
-def boot_disk(estate: Estate, host: Host) -> None:
+def boot_disk(estate: Estate, hardware: Hardware) -> None:
     """Boot the system on the host's disk. Raises Error `lab-no-system` or `lab-no-boot`."""
-    with alone(host.name):
-        _stop(host.name)
-        device = disks.attach(disks.image(host))
+    with alone(hardware.name):
+        _stop(hardware.name)
+        device = disks.attach(hardware.image)
         root, data = disks.system_partitions(device)
-        target = _mount_point(host.name)
+        target = _mount_point(hardware.name)
         mounts: list[Command] = [["mount", root, target]]
         if data is not None:
             mounts += [["mkdir", "-p", target / "srv"], ["mount", data, target / "srv"]]
         network.up(estate.config.network)
         _start(
-            host.name,
-            _nspawn(host.name, target, estate.config.network, uuid=disks.described(host)[0].machine),
+            hardware.name,
+            _nspawn(hardware.name, target, estate.config.network, uuid=hardware.machine),
             mounts,
         )
 
 
-def boot_rescue(estate: Estate, host: Host) -> None:
+def boot_rescue(estate: Estate, hardware: Hardware) -> None:
     """Boot the rescue system, which sees the host's disk as a block device and nothing else of ours."""
-    with alone(host.name):
-        _stop(host.name)
-        device = disks.attach(disks.image(host))
-        layers = rescue.prepare(estate, host)
-        target = _mount_point(host.name)
+    with alone(hardware.name):
+        _stop(hardware.name)
+        device = disks.attach(hardware.image)
+        layers = rescue.prepare(estate, hardware)
+        target = _mount_point(hardware.name)
         options = f"lowerdir={layers.lower},upperdir={layers.upper},workdir={layers.work}"
         network.up(estate.config.network)
         command = [
-            *_nspawn(host.name, target, estate.config.network, uuid=disks.described(host)[0].machine),
+            *_nspawn(hardware.name, target, estate.config.network, uuid=hardware.machine),
             f"--bind={device}",
-            _address_bind(host.name, host.address, estate.config.network),
+            _address_bind(hardware.name, hardware.address, estate.config.network),
         ]
-        _start(host.name, command, [["mount", "-t", "overlay", "overlay", "-o", options, target]])
+        _start(hardware.name, command, [["mount", "-t", "overlay", "overlay", "-o", options, target]])
 
 
 def boot_tree(

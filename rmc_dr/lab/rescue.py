@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmc_dr.errors import Error
-from rmc_dr.estate import Estate, Host
+from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
+from rmc_dr.lab.hardware import Hardware
 from rmc_dr.lab.place import alone, folder, host_folder, run
 
 IMAGE = "images/rescue.tar.zst"
@@ -28,7 +29,7 @@ class Layers:
     work: Path
 
 
-def prepare(estate: Estate, host: Host) -> Layers:
+def prepare(estate: Estate, host: Hardware) -> Layers:
     """The layers for one start: a fresh upper one holds the host's name and the pinned rescue key."""
     lower = tree(estate.config.kit.path)
     place = host_folder(host.name) / "rescue"
