@@ -46,5 +46,12 @@ locale: setup  ## Collect the sentences to translate, and compile the translatio
 	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	@$(BIN)/pybabel -q compile -d rmc_dr/locale -D rmc_dr
 
+bench: setup  ## Ratios against the limit and against doing it by hand, about 15 min
+	@echo "== Benchmarks (about 15 min; needs the lab)"
+	@$(BIN)/python tests/bench/bench.py
+
+test-all: lint unit  ## Everything, the long tests included, about 3 h; writes docs/proof.json
+	@RMC_DR_LONG=all $(BIN)/pytest -q -m lab tests/lab
+
 clean:  ## Take the lab down and forget what was built
 	@$(BIN)/rmc-dr lab down --purge
