@@ -35,8 +35,8 @@ ENV = {
 }
 HEAD = """# Benchmarks
 
-`make bench` on {machine}, {date}, {rounds} rounds, seconds as median (least to most). A ratio above its aim is a
-loss and stands here like the others.
+`make bench` on {machine}, {date}, {rounds} rounds, seconds as median (least to most). A ratio above
+its aim is a loss and stands here like the others.
 
 | what | measured | against | ratio | aim |
 |---|---|---|---|---|
@@ -130,7 +130,7 @@ def start_liberty() -> None:
 def by_hand() -> float:
     """Seconds of the plain way up to the first boot: debootstrap, packages, unzip, config."""
     table = packages.image_roles()
-    folder = packages.obtain(packages.package_lists(table), lambda text: None)
+    folder = packages.obtain(packages.package_lists(table), lambda _text: None)
     wanted = sorted({*packages.BASE, *packages.package_lists(table)["appserver"]})
     kit = load(INVENTORY).config.kit.path
     work = Path(tempfile.mkdtemp(dir=content.STATE, prefix="bench-"))
