@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rmc_dr.errors import BadInput, Refused
+from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Network
 from rmc_dr.i18n import _
 from rmc_dr.lab.place import alone, run
@@ -26,7 +26,7 @@ def up(network: Network) -> None:
     bridge = _bridge(network)
     with alone("network"):
         check_free(network)
-        if _unreachable(network) is None:
+        if str(network.cidr) not in _unreachable():
             run("ip", "route", "add", "unreachable", str(network.cidr), "metric", str(LAST_METRIC))
         if bridge not in _links():
             run("ip", "-batch", "-", stdin=_made(bridge))
@@ -37,19 +37,18 @@ def up(network: Network) -> None:
         run("ip", "link", "set", bridge, "up")
 
 
-def down(network: Network) -> None:
-    """Remove the bridge, whatever hangs on it, and the route behind it. What is not ours stays."""
-    bridge = _bridge(network)
+def down() -> None:
+    """Remove every bridge with the lab's mark, what hangs on it, and the route behind it."""
     with alone("network"):
         links = _links()
-        if bridge in links and links[bridge].get("ifalias") == MARK:
+        for bridge in [name for name, link in links.items() if link.get("ifalias") == MARK]:
             for name, link in links.items():
                 if link.get("master") == bridge:
-                    with suppress(Exception):
+                    with suppress(Error):  # it goes with its machine's namespace
                         run("ip", "link", "delete", name)
             run("ip", "link", "delete", bridge)
-        if _unreachable(network) is not None:
-            run("ip", "route", "del", "unreachable", str(network.cidr), "metric", str(LAST_METRIC))
+        for destination in _unreachable():
+            run("ip", "route", "del", "unreachable", destination, "metric", str(LAST_METRIC))
 
 
 def is_up(network: Network) -> bool:
@@ -108,9 +107,7 @@ def _links() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _unreachable(network: Network) -> dict[str, Any] | None:
-    for route in json.loads(run("ip", "-4", "-json", "route", "show", "type", "unreachable") or "[]"):
-        if route["dst"] == str(network.cidr) and route.get("metric") == LAST_METRIC:
-            found: dict[str, Any] = route
-            return found
-    return None
+def _unreachable() -> list[str]:
+    """The destinations of the lab's unreachable routes."""
+    routes = json.loads(run("ip", "-4", "-json", "route", "show", "type", "unreachable") or "[]")
+    return [route["dst"] for route in routes if route.get("metric") == LAST_METRIC]

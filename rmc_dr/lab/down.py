@@ -1,0 +1,68 @@
+"""`lab down`: nothing of the lab stays, whatever was killed before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rmc_dr.errors import Error
+from rmc_dr.estate import Estate
+from rmc_dr.i18n import _
+from rmc_dr.kit import verify
+from rmc_dr.lab import cgroups, disks, machine, network, preflight, presence
+from rmc_dr.lab.place import folder, only_one_command, run
+
+# What of the state folder is kept without --purge: disks, secrets, what is known of each host.
+VOLATILE = ("rescue", "root", "host0.network")
+
+
+def down(estate: Estate, say: Callable[[str], None], *, purge: bool = False) -> None:
+    """Power every machine off in order and remove processes, loop devices, bridge, route and vault link.
+
+    ``purge`` deletes disks, secrets and the kit that they signed too. Raises Refused, Locked or Error.
+    """
+    preflight.require_root()
+    if not folder().is_dir():
+        say(_("There is no lab on this machine."))
+        return
+    with only_one_command():
+        names = cgroups.machines()
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            list(pool.map(machine.power_off, names))
+        for device in disks.all_attached():
+            disks.detach(device)
+        _unmount_all()
+        network.down()
+        presence.vault_link(estate).unlink(missing_ok=True)
+        presence.mark(up=False)
+        for place in (folder() / "hosts").glob("*"):
+            for name in VOLATILE:
+                shutil.rmtree(place / name, ignore_errors=True)
+        if purge:
+            _purge(estate)
+    say(_("The lab is down; nothing of it is left.") if purge else _("The lab is down; its disks are kept."))
+
+
+def _unmount_all() -> None:
+    """Machines mount in namespaces of their own; this is for what somebody mounted by hand."""
+    inside = folder().resolve()
+    targets = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for target in reversed(targets):
+        if inside in target.parents:
+            run("umount", target)
+
+
+def _purge(estate: Estate) -> None:
+    kit = estate.config.kit.path
+    try:
+        verify.prove(kit, estate.private_dir / "allowed_signers")
+    except Error:
+        pass  # not the lab's own kit, or none
+    else:
+        shutil.rmtree(kit)
+    for name in ("hosts", "trees", "private"):
+        shutil.rmtree(folder() / name, ignore_errors=True)
+    for file in ("lab.json", "provision.log"):
+        (folder() / file).unlink(missing_ok=True)
