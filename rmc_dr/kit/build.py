@@ -1,0 +1,178 @@
+"""`rmc-dr kit build`: packages, archives, images, manifest, signature; the old kit stays until the new one is proven."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rmc_dr import __version__, content, secrets
+from rmc_dr import estate as estates
+from rmc_dr.errors import Refused
+from rmc_dr.estate import Estate
+from rmc_dr.i18n import _
+from rmc_dr.kit import archives, images, packages, place, signature, verify
+from rmc_dr.kit.manifest import FORMAT, NAME, Document, KitFile, Manifest, Versions, render
+from rmc_dr.kit.place import Say
+
+EXCHANGE = 2  # renameat2(2): RENAME_EXCHANGE
+AT_FDCWD = -100
+
+
+def build(estate: Estate, say: Say, *, liberty: Path | None = None, releases: Path | None = None) -> Manifest:
+    """Make the estate's kit, or find that the one in place is what would be made; returns its manifest.
+
+    ``liberty`` and ``releases`` are the centre's own archive and releases. Raises Refused, Locked `kit-busy`
+    or Error; the kit in place is never touched before a new one has been proven.
+    """
+    _refuse_not_root()
+    with place.alone():
+        kit = estate.config.kit.path
+        _clean(kit)
+        secrets.make(estate)
+        builders = _builders(estate)
+        lists = packages.package_lists(packages.image_roles())
+        folder = packages.obtain(lists, say)
+        archive = archives.obtain(estate, liberty, releases, say)
+        made = _images(builders, folder, archive, say)
+        files = {**archive.files, **{f"images/{image.name}.tar.zst": image.path for image in made}}
+        hashes = {image.path: KitFile(sha256=image.sha256, size=image.size) for image in made}
+        known = {name: hashes.get(path) or _described(path) for name, path in files.items()}
+        current = _current(estate, known)
+        if current is not None:
+            say(_("The kit in {path} is up to date.").format(path=kit))
+            return current
+        say(_("Putting the kit together and signing it (about 10 seconds) ..."))
+        return _put_together(estate, files, known, _versions(archive, made))
+
+
+def _refuse_not_root() -> None:
+    if os.geteuid() != 0:
+        raise Refused(
+            "kit-not-root",
+            _("`kit build` boots builder hosts, which only root can."),
+            _("Run it as root on the machine that builds kits."),
+        )
+
+
+def _clean(kit: Path) -> None:
+    """Remove what a killed build left."""
+    kit.parent.mkdir(parents=True, exist_ok=True)
+    kinds = ("packages", "archives", "releases", "images")
+    place.remove_drafts([*(place.cache(kind) for kind in kinds), kit.parent])
+
+
+def _builders(estate: Estate) -> Estate:
+    """The builder hosts: always the lab's, on this machine. An image knows no estate."""
+    lab = content.root() / "inventories" / "lab"
+    builders = estate if estate.inventory == lab else estates.load(lab)
+    if builders.secrets is None:
+        secrets.make(builders)
+        link = lab / "group_vars/all/vault.yml"
+        link.unlink(missing_ok=True)
+        link.symlink_to(secrets.vault_file(builders))
+        builders = estates.load(lab)
+    return builders
+
+
+def _images(
+    builders: Estate, folder: packages.PackageFolder, archive: archives.Archives, say: Say
+) -> list[images.Image]:
+    """Roles that need an archive read it from a folder laid out like the kit."""
+    needed = {name: path for name, path in archive.files.items() if not name.startswith("applications/")}
+    staging = place.draft(place.cache("archives") / "staged")
+    for name, path in needed.items():
+        target = staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path.absolute())
+    told = "".join(f"{name} {place.digest(path)}\n" for name, path in sorted(needed.items()))
+    given = images.Ingredients(
+        builders=builders,
+        packages=folder,
+        archives=staging,
+        archives_digest=hashlib.sha256(told.encode()).hexdigest(),
+        roles=packages.image_roles(),
+    )
+    try:
+        return images.obtain(given, say)
+    finally:
+        place.remove(staging)
+
+
+def _described(path: Path) -> KitFile:
+    return KitFile(sha256=place.digest(path), size=path.stat().st_size)
+
+
+def _current(estate: Estate, known: Mapping[str, KitFile]) -> Manifest | None:
+    """The kit in place, if it holds the very files that would be made now and may be used."""
+    try:
+        manifest = verify.verify(estate)
+    except Refused:
+        return None
+    return manifest if manifest.files == known and manifest.document.tool == __version__ else None
+
+
+def _versions(archive: archives.Archives, made: list[images.Image]) -> Versions:
+    releases: dict[str, list[str]] = {}
+    for name in archive.files:
+        if name.startswith("applications/") and name.endswith("/app.war"):
+            _folder, app, release, _file = name.split("/")
+            releases.setdefault(app, []).append(release)
+    return Versions(
+        debian=made[0].debian,
+        liberty=archive.versions["liberty"],
+        jdbc=archive.versions["jdbc"],
+        applications=releases,
+        images={image.name: dict(image.packages) for image in made},
+    )
+
+
+def _put_together(
+    estate: Estate, files: Mapping[str, Path], known: Mapping[str, KitFile], versions: Versions
+) -> Manifest:
+    kit = estate.config.kit.path
+    draft = place.draft(kit)
+    draft.mkdir(mode=0o755)
+    for name, path in files.items():
+        target = draft / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        target.chmod(0o644)
+    built = datetime.fromtimestamp(int(time.time()), UTC)
+    document = Document(
+        format=FORMAT,
+        tool=__version__,
+        built=built,
+        expires=built + timedelta(days=estate.config.kit.max_age_days),
+        files=dict(known),
+        versions=versions,
+    )
+    (draft / NAME).write_bytes(render(document))
+    signature.sign(draft / NAME, estate.private_dir / "kit_signing_key")
+    os.sync()
+    verify.prove(draft, estate.private_dir / "allowed_signers")
+    _take_place(draft, kit)
+    return verify.verify(estate)
+
+
+def _take_place(draft: Path, kit: Path) -> None:
+    """The new kit takes the old one's name in one step: whoever looks finds one or the other, whole."""
+    if kit.exists():
+        _exchange(draft, kit)
+        place.sync(kit.parent)
+        place.remove(draft)
+    else:
+        draft.rename(kit)
+        place.sync(kit.parent)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))

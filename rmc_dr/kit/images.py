@@ -1,0 +1,259 @@
+"""Golden images: builder hosts boot from the base tree, the project's own roles run on them, tar keeps the rest.
+
+An image is cached under the content of everything that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rmc_dr import content, runner, ssh
+from rmc_dr.errors import Error
+from rmc_dr.estate import Estate, Host
+from rmc_dr.i18n import _
+from rmc_dr.kit import place, sealed
+from rmc_dr.kit.packages import PLAYBOOK, PackageFolder
+from rmc_dr.kit.place import Say
+from rmc_dr.lab import machine, network
+from rmc_dr.lab.place import host_folder
+
+ZSTD_LEVEL = 5
+KEEP = 3  # cached images of one name
+ANSWER_SECONDS = 60
+# What configures an estate later cannot reach an image, which is made by tasks/install.yml.
+NOT_IN_IMAGES = ("tasks/configure.yml", "tasks/main.yml", "meta/argument_specs.yml")
+BUILDER_FILES = {
+    "etc/apt/sources.list": "deb [trusted=yes] file:/mnt ./\n",
+    "etc/dpkg/dpkg.cfg.d/rmc-dr-builder": "force-unsafe-io\n",
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """One packed image. ``packages`` maps Debian package to version; ``size`` is in bytes."""
+
+    name: str
+    path: Path
+    sha256: str
+    size: int
+    debian: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What all images of one build are made of. ``archives`` holds the folders liberty and jdbc."""
+
+    builders: Estate
+    packages: PackageFolder
+    archives: Path
+    archives_digest: str
+    roles: Mapping[str, Sequence[str]]
+
+
+def obtain(given: Ingredients, say: Say) -> list[Image]:
+    """All images, out of the cache or built side by side. Raises Error `kit-image`."""
+    keys = {name: _key(given, name) for name in given.roles}
+    missing = [name for name in given.roles if _cached(name, keys[name]) is None]
+    if missing:
+        say(_("Building the images {names} (about 5 minutes) ...").format(names=", ".join(missing)))
+        _build_all(given, {name: keys[name] for name in missing}, say)
+    return [image for name in given.roles if (image := _cached(name, keys[name]))]
+
+
+def _key(given: Ingredients, name: str) -> str:
+    """A name made of everything that the image is made of."""
+    digest = hashlib.sha256(f"{name} {given.packages.digest} {ZSTD_LEVEL}".encode())
+    playbook = content.root() / "playbooks" / PLAYBOOK
+    for path in [playbook, *(content.root() / "roles" / role for role in {*given.roles[name], "os_image"})]:
+        digest.update(_fingerprint(path).encode())
+    if "liberty" in given.roles[name]:
+        digest.update(given.archives_digest.encode())
+    return digest.hexdigest()[:16]
+
+
+def _fingerprint(path: Path) -> str:
+    """The content of a playbook, or of a role as far as it can reach an image."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    relevant = sorted(
+        file
+        for file in files
+        if "__pycache__" not in file.parts and str(file.relative_to(path)) not in NOT_IN_IMAGES
+    )
+    lines = [f"{file.relative_to(path.parent)} {place.digest(file)}" for file in relevant]
+    return "\n".join(lines)
+
+
+def _cached(name: str, key: str) -> Image | None:
+    note = place.cache("images") / f"{name}-{key}.json"
+    if not note.is_file():
+        return None
+    path = note.with_suffix(".tar.zst")
+    known = json.loads(note.read_text())
+    return Image(path=path, **known) if path.is_file() and path.stat().st_size == known["size"] else None
+
+
+def _build_all(given: Ingredients, keys: Mapping[str, str], say: Say) -> None:
+    on = given.builders.config.network
+    bridge_was_up = network.is_up(on)
+    network.up(on)
+    try:
+        with ThreadPoolExecutor(len(keys)) as pool:
+            for done in [pool.submit(_build, given, name, key, say) for name, key in keys.items()]:
+                done.result()
+    finally:
+        if not bridge_was_up:
+            network.down(on)
+
+
+def _build(given: Ingredients, name: str, key: str, say: Say) -> None:
+    started = time.monotonic()
+    host = next(host for host in given.builders.group("builder") if host.image == name)
+    tree = place.draft(place.cache("images") / f"tree-{name}")
+    machine.kill(host.name)
+    place.remove(tree)
+    try:
+        _lay_base_tree(given, tree)
+        machine.boot_tree(host.name, tree, host.address, given.builders.config.network, {given.packages.folder: "/mnt"})
+        _await_answer(given.builders, host)
+        _run_roles(given, host)
+        machine.power_off(host.name)
+        _prove_sealed(name, tree)
+        _pack(name, key, tree)
+    finally:
+        machine.kill(host.name)
+        place.remove(tree)
+        place.remove(host_folder(host.name))
+    _forget_old(name)
+    say(_("Image {name} is ready after {seconds:.0f} s.").format(name=name, seconds=time.monotonic() - started))
+
+
+def _lay_base_tree(given: Ingredients, tree: Path) -> None:
+    tree.mkdir(mode=0o755)
+    place.run(
+        "tar", "--extract", "--file", given.packages.base, "--directory", tree, "--numeric-owner",
+        "--xattrs", "--xattrs-include=*", "--acls",
+        code="kit-image", hint=_("Look for room on the disk, then run `kit build` again."),
+    )  # fmt: skip
+    private = given.builders.private_dir
+    secrets = given.builders.opened()
+    for path in (tree / "etc/ssh").glob("ssh_host_*"):
+        path.unlink()
+    files = {
+        **BUILDER_FILES,
+        "etc/ssh/ssh_host_ed25519_key": secrets.get("ssh_host_keys", "builder", "private"),
+        "root/.ssh/authorized_keys": (private / "id_ed25519.pub").read_text(),
+        "etc/hosts": "".join(
+            f"{address} {names}\n"
+            for address, names in {
+                "127.0.0.1": "localhost",
+                **{host.address: host.name for host in given.builders.group("builder")},
+            }.items()
+        ),
+    }
+    for name, text in files.items():
+        path = tree / name
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.touch()
+        path.chmod(0o600 if "ssh" in path.parts or ".ssh" in path.parts else 0o644)
+        path.write_text(text if text.endswith("\n") else f"{text}\n")
+    (tree / "root/.ssh").chmod(0o700)
+    wants = tree / "etc/systemd/system/multi-user.target.wants"
+    for unit in ("systemd-networkd", "ssh"):
+        link = wants / f"{unit}.service"
+        if not link.is_symlink():
+            link.symlink_to(f"/usr/lib/systemd/system/{unit}.service")
+
+
+def _await_answer(builders: Estate, host: Host) -> None:
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        done = subprocess.run(
+            [*ssh.command(builders, host), "true"], capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            raise Error(
+                "kit-image",
+                _("The builder {host} does not answer: {said}").format(host=host.name, said=done.stderr.strip()),
+                _("Run `kit build` again; if it stays so, look at `rmc-dr lab status`."),
+            )
+        time.sleep(0.3)
+
+
+def _run_roles(given: Ingredients, host: Host) -> None:
+    log = place.cache("images") / f"{host.image}.log"
+    outcome = runner.run_playbook(
+        given.builders,
+        PLAYBOOK,
+        variables={"liberty_kit_path": str(given.archives)},
+        on_event=lambda *_args, **_kwargs: None,
+        log=log,
+        limit=host.name,
+    )
+    if outcome.status != "ok":
+        said = "; ".join(f"{failure.task}: {failure.message}" for failure in outcome.failures) or outcome.status
+        raise Error(
+            "kit-image",
+            _("The image {name} cannot be built: {said}").format(name=host.image, said=said),
+            _("Ansible's own words are in {log}.").format(log=log),
+        )
+
+
+def _prove_sealed(name: str, tree: Path) -> None:
+    if found := sealed.remains(tree):
+        raise Error(
+            "kit-image-not-sealed",
+            _("The image {name} would hold what no image may hold: {paths}.").format(
+                name=name, paths=", ".join(found[:8])
+            ),
+            _("Let the role that makes it do so in configure.yml, or remove it in roles/os_image/files/seal.sh."),
+        )
+
+
+def _pack(name: str, key: str, tree: Path) -> None:
+    target = place.cache("images") / f"{name}-{key}.tar.zst"
+    draft = place.draft(target)
+    place.run(
+        "tar", "--create", "--file", draft, "--directory", tree, "--sort=name", "--numeric-owner",
+        "--xattrs", "--xattrs-include=*", "--acls", f"--use-compress-program=zstd -T0 -{ZSTD_LEVEL}",
+        "--exclude=./run/*", "--exclude=./proc/*", "--exclude=./sys/*", ".",
+        code="kit-image", hint=_("Look for room on the disk, then run `kit build` again."),
+    )  # fmt: skip
+    place.sync(draft)
+    debian = (tree / "etc/debian_version").read_text().strip()
+    versions = installed((tree / "var/lib/dpkg/status").read_text())
+    image = Image(name, target, place.digest(draft), draft.stat().st_size, debian, versions)
+    draft.rename(target)
+    known = {field: value for field, value in asdict(image).items() if field != "path"}
+    note = target.parent / f"{name}-{key}.json"
+    draft_note = place.draft(note)
+    draft_note.write_text(json.dumps(known))
+    draft_note.rename(note)
+
+
+def installed(status: str) -> dict[str, str]:
+    """Package to version, from the text of dpkg's status file."""
+    found = {}
+    for paragraph in status.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] != " ")
+        if fields.get("Status", "").endswith(" installed"):
+            found[fields["Package"]] = fields["Version"]
+    return found
+
+
+def _forget_old(name: str) -> None:
+    notes = sorted(
+        place.cache("images").glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    for note in notes[KEEP:]:
+        note.unlink()
+        note.with_suffix(".tar.zst").unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""The kit's signature, by ssh-keygen, checked against a signer that is pinned outside of the kit."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+from rmc_dr.errors import BadInput
+from rmc_dr.i18n import _
+from rmc_dr.kit import place
+
+NAMESPACE = "rmc-dr-kit"
+SIGNER = "rmc-dr-kit"
+Verdict = Literal["good", "foreign", "wrong"]
+
+
+def sign(path: Path, key: Path) -> None:
+    """Write ``path``.sig beside a file. Raises BadInput `kit-no-key`, Error `kit-sign`."""
+    if not key.is_file():
+        raise BadInput(
+            "kit-no-key",
+            _("The key that signs kits is not at {path}.").format(path=key),
+            _("Run `rmc-dr estate init` on the machine that builds kits, or copy the key there."),
+        )
+    Path(f"{path}.sig").unlink(missing_ok=True)
+    place.run(
+        "ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", NAMESPACE, path,
+        code="kit-sign", hint=_("Look at the key {path}; it must have no passphrase.").format(path=key),
+    )  # fmt: skip
+
+
+def check(text: bytes, signature: Path, allowed_signers: Path) -> Verdict:
+    """Whether the signature is right and the signer's; ``foreign`` is a right one by somebody else."""
+    known = ("-f", str(allowed_signers), "-I", SIGNER)
+    if _passes("verify", text, signature, *known):
+        return "good"
+    return "foreign" if _passes("check-novalidate", text, signature) else "wrong"
+
+
+def _passes(action: str, text: bytes, signature: Path, *options: str) -> bool:
+    try:
+        done = subprocess.run(
+            ["ssh-keygen", "-Y", action, "-n", NAMESPACE, "-s", str(signature), *options],
+            input=text,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise place.tool_missing("ssh-keygen") from None
+    return done.returncode == 0
