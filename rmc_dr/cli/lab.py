@@ -69,7 +69,7 @@ def status(context: Context, as_json: bool) -> None:
 
     table = Table(_("Host"), _("Address"), _("Runs"), _("Broken"), _("Cut from"), _("Disk"), box=None)
     for host in seen.hosts:
-        written = _("{disk} ({mib} MiB written)").format(disk=host.disk, mib=host.written_mib)
+        written = _("{mib} MiB written").format(mib=host.written_mib) if host.disk else ""
         table.add_row(host.name, host.address, host.mode, host.broken or "", " ".join(host.cut), written)
     context.console.print(_("The lab is up.") if seen.up else _("The lab is down."))
     context.console.print(table)

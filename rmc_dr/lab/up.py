@@ -159,7 +159,8 @@ def _install(estate: Estate, hosts: Sequence[Host], manifest: Manifest, say: Say
     outcome = run_playbook(
         estate,
         "provision.yml",
-        variables={"provision_hosts": ",".join(host.name for host in hosts)},
+        variables={},
+        limit=",".join(host.name for host in hosts),
         on_event=partial(_tell, say),
         log=log,
     )
