@@ -34,6 +34,7 @@ def catalogue() -> Catalog:
         return read_po(file, locale="zh_CN")
 
 
+@cache
 def extracted() -> dict[str, str]:
     with (PACKAGE / "locale" / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)
