@@ -36,9 +36,8 @@ def appserver(context: Context, /, how: str, as_json: bool) -> int:
 
     context.json = as_json or context.json
     say: Any = (lambda _text: None) if context.json else context.console.print
-    estate = lab_estate(context)
-    up.up(estate, say)
-    result = story.appserver(lab_estate(context), how, say, listeners(context))
+    estate = up.up(lab_estate(context), say)
+    result = story.appserver(estate, how, say, listeners(context))
     if context.json:
         click.echo(json.dumps({"event": "drill", **asdict(result)}))
     else:
