@@ -1,6 +1,7 @@
-"""Golden images: builder hosts boot from the base tree, the project's own roles run on them, tar keeps the rest.
+"""Golden images: builder hosts boot from a base tree, the project's own roles run on them, tar keeps the rest.
 
-An image is cached under the content of everything that made it.
+An image is cached under the content of everything that made it. What the installed systems have in common
+is an image too, `system`, which never gets into a kit.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rmc_dr import content, runner, ssh
 from rmc_dr.errors import Error
@@ -21,12 +23,14 @@ from rmc_dr.i18n import _
 from rmc_dr.kit import place, sealed
 from rmc_dr.kit.packages import PLAYBOOK, PackageFolder
 from rmc_dr.kit.place import Say
-from rmc_dr.lab import machine, network
+from rmc_dr.lab import machine, network, presence
 from rmc_dr.lab.place import host_folder
 
+SYSTEM = "system"
 ZSTD_LEVEL = 5
 KEEP = 3  # cached images of one name
 ANSWER_SECONDS = 60
+PROGRESS_SECONDS = 30
 # What configures an estate later cannot reach an image, which is made by tasks/install.yml.
 NOT_IN_IMAGES = ("tasks/configure.yml", "tasks/main.yml", "meta/argument_specs.yml")
 BUILDER_FILES = {
@@ -59,13 +63,23 @@ class Ingredients:
 
 
 def obtain(given: Ingredients, say: Say) -> list[Image]:
-    """All images, out of the cache or built side by side. Raises Error `kit-image`."""
+    """All images of the kit, out of the cache or built side by side. Raises Error `kit-image`."""
     keys = {name: _key(given, name) for name in given.roles}
-    missing = [name for name in given.roles if _cached(name, keys[name]) is None]
+    wanted = [name for name in given.roles if name != SYSTEM]
+    missing = [name for name in wanted if _cached(name, keys[name]) is None]
     if missing:
         say(_("Building the images {names} (about 5 minutes) ...").format(names=", ".join(missing)))
-        _build_all(given, {name: keys[name] for name in missing}, say)
-    return [image for name in given.roles if (image := _cached(name, keys[name]))]
+        if _cached(SYSTEM, keys[SYSTEM]) is None and any(
+            _begins_with_system(given, name) for name in missing
+        ):
+            missing.insert(0, SYSTEM)
+        _build_all(given, {name: keys[name] for name in missing}, keys[SYSTEM], say)
+    return [image for name in wanted if (image := _cached(name, keys[name]))]
+
+
+def _begins_with_system(given: Ingredients, name: str) -> bool:
+    common = list(given.roles[SYSTEM])
+    return name != SYSTEM and list(given.roles[name][: len(common)]) == common
 
 
 def _key(given: Ingredients, name: str) -> str:
@@ -91,54 +105,79 @@ def _fingerprint(path: Path) -> str:
     return "\n".join(lines)
 
 
+def _image_path(name: str, key: str) -> Path:
+    return place.cache("images") / f"{name}-{key}.tar.zst"
+
+
 def _cached(name: str, key: str) -> Image | None:
     note = place.cache("images") / f"{name}-{key}.json"
     if not note.is_file():
         return None
-    path = note.with_suffix(".tar.zst")
+    path = _image_path(name, key)
     known = json.loads(note.read_text())
     return Image(path=path, **known) if path.is_file() and path.stat().st_size == known["size"] else None
 
 
-def _build_all(given: Ingredients, keys: Mapping[str, str], say: Say) -> None:
+def _build_all(given: Ingredients, keys: Mapping[str, str], system_key: str, say: Say) -> None:
     on = given.builders.config.network
     bridge_was_up = network.is_up(on)
     network.up(on)
+    doing: dict[str, str] = {}
+    building: dict[str, Future[None]] = {}
+
+    def build(name: str) -> None:
+        base = given.packages.base
+        if _begins_with_system(given, name):
+            if SYSTEM in building:
+                building[SYSTEM].result()
+            base = _image_path(SYSTEM, system_key)
+        _build(given, name, keys[name], base, doing, say)
+
     try:
         with ThreadPoolExecutor(len(keys)) as pool:
-            for done in [pool.submit(_build, given, name, key, say) for name, key in keys.items()]:
-                done.result()
+            for name in keys:
+                building[name] = pool.submit(build, name)
+            while wait(building.values(), timeout=PROGRESS_SECONDS).not_done:
+                say("  " + "; ".join(f"{name}: {task}" for name, task in sorted(doing.items())))
+            for future in building.values():
+                future.result()
     finally:
         if not bridge_was_up:
-            network.down(on)
+            network.down()
 
 
-def _build(given: Ingredients, name: str, key: str, say: Say) -> None:
+def _build(given: Ingredients, name: str, key: str, base: Path, doing: dict[str, str], say: Say) -> None:
+    """``doing`` tells whoever waits what each image is busy with."""
     started = time.monotonic()
     host = next(host for host in given.builders.group("builder") if host.image == name)
     tree = place.draft(place.cache("images") / f"tree-{name}")
+    on = given.builders.config.network
     machine.kill(host.name)
     place.remove(tree)
     try:
-        _lay_base_tree(given, tree)
-        machine.boot_tree(host.name, tree, host.address, given.builders.config.network, {given.packages.folder: "/mnt"})
+        doing[name] = _("booting the builder")
+        _lay_base_tree(given, base, tree)
+        machine.boot_tree(host.name, tree, host.address, on, {given.packages.folder: "/mnt"})
         _await_answer(given.builders, host)
-        _run_roles(given, host)
+        _run_roles(given, host, doing)
+        doing[name] = _("packing")
         machine.power_off(host.name)
         _prove_sealed(name, tree)
         _pack(name, key, tree)
     finally:
+        doing.pop(name, None)
         machine.kill(host.name)
         place.remove(tree)
         place.remove(host_folder(host.name))
     _forget_old(name)
-    say(_("Image {name} is ready after {seconds:.0f} s.").format(name=name, seconds=time.monotonic() - started))
+    seconds = time.monotonic() - started
+    say(_("Image {name} is ready after {seconds:.0f} s.").format(name=name, seconds=seconds))
 
 
-def _lay_base_tree(given: Ingredients, tree: Path) -> None:
+def _lay_base_tree(given: Ingredients, base: Path, tree: Path) -> None:
     tree.mkdir(mode=0o755)
     place.run(
-        "tar", "--extract", "--file", given.packages.base, "--directory", tree, "--numeric-owner",
+        "tar", "--extract", "--file", base, "--directory", tree, "--numeric-owner",
         "--xattrs", "--xattrs-include=*", "--acls",
         code="kit-image", hint=_("Look for room on the disk, then run `kit build` again."),
     )  # fmt: skip
@@ -183,27 +222,35 @@ def _await_answer(builders: Estate, host: Host) -> None:
         if time.monotonic() > deadline:
             raise Error(
                 "kit-image",
-                _("The builder {host} does not answer: {said}").format(host=host.name, said=done.stderr.strip()),
+                _("The builder {host} does not answer: {said}").format(
+                    host=host.name, said=done.stderr.strip()
+                ),
                 _("Run `kit build` again; if it stays so, look at `rmc-dr lab status`."),
             )
         time.sleep(0.3)
 
 
-def _run_roles(given: Ingredients, host: Host) -> None:
+def _run_roles(given: Ingredients, host: Host, doing: dict[str, str]) -> None:
+    def tell(kind: str, **event: Any) -> None:
+        if kind == "task" and event.get("status") == "started":
+            doing[host.image] = str(event["task"])
+
     log = place.cache("images") / f"{host.image}.log"
     outcome = runner.run_playbook(
         given.builders,
         PLAYBOOK,
         variables={"liberty_kit_path": str(given.archives)},
-        on_event=lambda *_args, **_kwargs: None,
+        on_event=tell,
         log=log,
         limit=host.name,
     )
     if outcome.status != "ok":
-        said = "; ".join(f"{failure.task}: {failure.message}" for failure in outcome.failures) or outcome.status
+        failed = (f"{failure.task}: {failure.message}" for failure in outcome.failures)
         raise Error(
             "kit-image",
-            _("The image {name} cannot be built: {said}").format(name=host.image, said=said),
+            _("The image {name} cannot be built: {said}").format(
+                name=host.image, said="; ".join(failed) or outcome.status
+            ),
             _("Ansible's own words are in {log}.").format(log=log),
         )
 
@@ -215,12 +262,12 @@ def _prove_sealed(name: str, tree: Path) -> None:
             _("The image {name} would hold what no image may hold: {paths}.").format(
                 name=name, paths=", ".join(found[:8])
             ),
-            _("Let the role that makes it do so in configure.yml, or remove it in roles/os_image/files/seal.sh."),
+            _("Make it in the role's configure.yml, or remove it in roles/os_image/files/seal.sh."),
         )
 
 
 def _pack(name: str, key: str, tree: Path) -> None:
-    target = place.cache("images") / f"{name}-{key}.tar.zst"
+    target = _image_path(name, key)
     draft = place.draft(target)
     place.run(
         "tar", "--create", "--file", draft, "--directory", tree, "--sort=name", "--numeric-owner",
@@ -244,7 +291,8 @@ def installed(status: str) -> dict[str, str]:
     """Package to version, from the text of dpkg's status file."""
     found = {}
     for paragraph in status.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] != " ")
+        lines = (line for line in paragraph.splitlines() if ": " in line and line[0] != " ")
+        fields = dict(line.split(": ", 1) for line in lines)
         if fields.get("Status", "").endswith(" installed"):
             found[fields["Package"]] = fields["Version"]
     return found

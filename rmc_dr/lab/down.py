@@ -7,15 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rmc_dr.errors import Error
+from rmc_dr.errors import Error, Locked
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
-from rmc_dr.kit import verify
-from rmc_dr.lab import cgroups, disks, machine, network, preflight, presence
+from rmc_dr.kit import place, verify
+from rmc_dr.lab import cgroups, disks, machine, preflight, presence
 from rmc_dr.lab.place import folder, only_one_command, run
-
-# What of the state folder is kept without --purge: disks, secrets, what is known of each host.
-VOLATILE = ("rescue", "root", "host0.network")
 
 
 def down(estate: Estate, say: Callable[[str], None], *, purge: bool = False) -> None:
@@ -28,21 +25,30 @@ def down(estate: Estate, say: Callable[[str], None], *, purge: bool = False) -> 
         say(_("There is no lab on this machine."))
         return
     with only_one_command():
-        names = cgroups.machines()
+        names = _ours(estate)
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             list(pool.map(machine.power_off, names))
         for device in disks.all_attached():
             disks.detach(device)
         _unmount_all()
-        network.down()
-        presence.vault_link(estate).unlink(missing_ok=True)
         presence.mark(up=False)
-        for place in (folder() / "hosts").glob("*"):
-            for name in VOLATILE:
-                shutil.rmtree(place / name, ignore_errors=True)
+        presence.release_network()
+        presence.vault_link(estate).unlink(missing_ok=True)
+        for layers in (folder() / "hosts").glob("*/rescue"):
+            shutil.rmtree(layers)  # it holds the rescue system's host key
         if purge:
             _purge(estate)
     say(_("The lab is down; nothing of it is left.") if purge else _("The lab is down; its disks are kept."))
+
+
+def _ours(estate: Estate) -> list[str]:
+    """Every machine, but for builders that a running `kit build` is using: it cleans up after itself."""
+    hosts = {host.name for host in presence.own_hosts(estate)}
+    try:
+        with place.alone():
+            return cgroups.machines()
+    except Locked:
+        return [name for name in cgroups.machines() if name in hosts]
 
 
 def _unmount_all() -> None:

@@ -49,6 +49,12 @@ def mark(**changes: Any) -> None:
     write_state(folder() / FILE, {**read_state(folder() / FILE), **changes})
 
 
+def release_network() -> None:
+    """Remove the bridge, unless the lab is up or some machine still runs."""
+    if not read_state(folder() / FILE).get("up") and not running():
+        network.down()
+
+
 def running() -> list[str]:
     return [name for name in cgroups.machines() if cgroups.processes(name)]
 
