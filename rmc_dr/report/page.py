@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rmc_dr.i18n import _, language
 from rmc_dr.report.data import Report, StageRow
-from rmc_dr.report.text import moment, particulars, troubles
+from rmc_dr.report.text import exceptions, moment, particulars, troubles
 from rmc_dr.words import (
     changed_word,
     duration,
@@ -65,6 +65,7 @@ def as_html(report: Report) -> str:
         tone=_TONES.get(report.outcome, "warn"),
         changed=changed_word(report.changed),
         particulars=particulars(report),
+        exceptions=exceptions(report),
         troubles=troubles(report),
         ticks=[(tick, 100 * tick / scale) for tick in _ticks(scale)],
         bars={stage.name: _bars(stage, scale) for stage in report.stages},

@@ -38,7 +38,7 @@ def print_report(report: Report, console: Console) -> None:
     for heading, rows in (
         (_("Checks"), _checks(report)),
         (_("Destroyed"), list(report.destroys) or [_("nothing")]),
-        (_("Exceptions accepted"), [moment.text for moment in report.exceptions] or [_("none")]),
+        (_("Exceptions accepted"), exceptions(report) or [_("none")]),
         (_("Refusals and failures"), troubles(report) or [_("none")]),
     ):
         console.print()
@@ -134,6 +134,10 @@ def _checks(report: Report) -> list[str]:
     return said + [
         _("FAILED: {name} {detail}").format(name=check.name, detail=check.detail) for check in failed
     ]
+
+
+def exceptions(report: Report) -> list[str]:
+    return [_("An expired kit is used: {reason}").format(reason=moment.text) for moment in report.exceptions]
 
 
 def troubles(report: Report) -> list[str]:
