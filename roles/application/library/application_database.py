@@ -45,7 +45,8 @@ def script(database: str, schema: str, journey_sql: str, user: str, hashed: str)
     """Everything in one transaction, with the object count before and after."""
     parts = [f"\\set app {_quoted(database + '_app')}\n", "begin;\n", COUNT, schema, "\n;\n", COUNT]
     if journey_sql:
-        parts += [f"\\set user {_quoted(user)}\n\\set hash {_quoted(hashed)}\n", "\\unset QUIET\n", journey_sql, "\n;\n"]
+        parts += [f"\\set user {_quoted(user)}\n", f"\\set hash {_quoted(hashed)}\n", "\\unset QUIET\n"]
+        parts += [journey_sql, "\n;\n"]
     return "".join([*parts, "commit;\n"])
 
 
@@ -76,7 +77,8 @@ def run(database: str, text: str) -> str:
         env={
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "PGCONNECT_TIMEOUT": "5",
-            "PGOPTIONS": f"-c role={owner} -c lock_timeout=5s -c statement_timeout=60s -c client_min_messages=warning",
+            "PGOPTIONS": f"-c role={owner} -c lock_timeout=5s -c statement_timeout=60s "
+            "-c client_min_messages=warning",
         },
     )
     if done.returncode != 0:

@@ -29,7 +29,7 @@ class NotLiberty(Exception):
 def recognise(path: Path) -> dict[str, str]:
     """Version, edition and SHA-256 of a Liberty archive. Raises NotLiberty with the reason."""
     if not path.is_file():
-        raise NotLiberty(f"{path} is missing. Put a Liberty archive there, or name it in estate.liberty.archive.")
+        raise NotLiberty(f"{path} is missing. Put a Liberty archive there; estate.liberty.archive names it.")
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -37,7 +37,7 @@ def recognise(path: Path) -> dict[str, str]:
             if "wlp/bin/server" in names and found:
                 return {**_version([archive.read(name).decode() for name in found]), "sha256": _sha256(path)}
     except zipfile.BadZipFile:
-        raise NotLiberty(f"{path} is not a zip archive. rmc-dr takes Liberty's zip, not its self-extracting jar.")
+        raise NotLiberty(f"{path} is no zip archive. Take Liberty's zip, not its installer.") from None
     if any(name.startswith(TRADITIONAL) or f"/{TRADITIONAL[0]}" in name for name in names):
         raise NotLiberty(
             f"{path} is a traditional WebSphere Application Server. rmc-dr runs WebSphere Liberty or "

@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+"""The applications' releases: what the kit holds of them, what the host lacks, and the atomic switch.
+
+One call looks after all applications, so that a host on which nothing changed costs little.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: application_release
+short_description: Look at, prepare and switch the releases of applications
+description:
+  - C(kit), on the control machine, returns each application with the SHA-256 of its release's files.
+  - C(prepare), on the host, makes the folders and returns in C(missing) the files to copy.
+  - C(switch) checks the files on the disk and makes the release the current one.
+options:
+  do: {description: What to do., choices: [kit, prepare, switch], required: true}
+  kit: {description: The kit's folder., type: path}
+  applications:
+    description: Each has name and release; after C(kit) also C(sha256), file name to digest.
+    type: list
+    elements: dict
+    required: true
+author: [rmc-dr]
+"""
+APPS = Path("/opt/apps")
+ATTACHMENTS = Path("/srv/attachments")
+USER = "liberty"
+SUMS = "SHA256SUMS"
+NEEDED = ("app.war", "schema.sql")
+
+
+class Wrong(Exception):
+    """The sentence that the operator reads."""
+
+
+def look(kit: Path, apps: list[dict[str, Any]]) -> dict[str, Any]:
+    found = []
+    for app in apps:
+        folder = kit / "applications" / app["name"] / app["release"]
+        lacking = [name for name in NEEDED if not (folder / name).is_file()]
+        if lacking:
+            raise Wrong(
+                f"The kit holds no release {app['release']} of {app['name']}: "
+                f"{folder} lacks {', '.join(lacking)}."
+            )
+        sums = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+        found.append({"name": app["name"], "release": app["release"], "sha256": sums})
+    return {"changed": False, "applications": found}
+
+
+def prepare(apps: list[dict[str, Any]]) -> dict[str, Any]:
+    owner = pwd.getpwnam(USER)
+    changed = _folder(ATTACHMENTS, 0o755)
+    missing = []
+    for app in apps:
+        changed |= _folder(ATTACHMENTS / app["name"], 0o750, owner.pw_uid, owner.pw_gid)
+        folder = _release(app)
+        for part in (APPS, APPS / app["name"], folder.parent, folder):
+            changed |= _folder(part, 0o755)
+        missing += [
+            {"from": f"{app['name']}/{app['release']}/{name}", "to": str(folder / name)}
+            for name, digest in app["sha256"].items()
+            if not (folder / name).is_file() or _sha256(folder / name) != digest
+        ]
+    return {"changed": changed, "missing": missing}
+
+
+def switch(apps: list[dict[str, Any]]) -> dict[str, Any]:
+    for app in apps:
+        _check(app)
+    changed = [_switch_one(APPS / app["name"], f"releases/{app['release']}") for app in apps]
+    return {"changed": any(changed)}
+
+
+def _switch_one(home: Path, wanted: str) -> bool:
+    current = home / "current"
+    before = str(current.readlink()) if current.is_symlink() else ""
+    if before == wanted:
+        return False
+    if before:
+        _link(home / "previous", before)
+    _link(current, wanted)
+    return True
+
+
+def _check(app: dict[str, Any]) -> None:
+    """The files are those of the kit, or, without one, those that were noted when they came from it."""
+    folder = _release(app)
+    if app.get("sha256"):
+        sums = app["sha256"]
+    else:
+        try:
+            lines = (folder / SUMS).read_text().splitlines()
+        except FileNotFoundError:
+            raise Wrong(f"The release {app['release']} of {app['name']} is not on this host.") from None
+        sums = {line.split("  ", 1)[1]: line.split("  ", 1)[0] for line in lines}
+    for name, digest in sums.items():
+        if not (folder / name).is_file() or _sha256(folder / name) != digest:
+            raise Wrong(f"{folder / name} is damaged: its SHA-256 is not what it was in the kit.")
+    _write(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+
+
+def _release(app: dict[str, Any]) -> Path:
+    return APPS / app["name"] / "releases" / app["release"]
+
+
+def _folder(path: Path, mode: int, uid: int = 0, gid: int = 0) -> bool:
+    made = not path.is_dir()
+    path.mkdir(exist_ok=True)
+    seen = path.stat()
+    if (seen.st_mode & 0o7777, seen.st_uid, seen.st_gid) == (mode, uid, gid):
+        return made
+    os.chown(path, uid, gid)
+    path.chmod(mode)
+    return True
+
+
+def _link(path: Path, target: str) -> None:
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    draft.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    if path.is_file() and path.read_text() == text:
+        return
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "do": {"type": "str", "choices": ["kit", "prepare", "switch"], "required": True},
+            "kit": {"type": "path"},
+            "applications": {"type": "list", "elements": "dict", "required": True},
+        },
+        required_if=[("do", "kit", ["kit"])],
+    )
+    apps = module.params["applications"]
+    try:
+        if module.params["do"] == "kit":
+            module.exit_json(**look(Path(module.params["kit"]), apps))
+        module.exit_json(**(prepare(apps) if module.params["do"] == "prepare" else switch(apps)))
+    except Wrong as reason:
+        module.fail_json(msg=str(reason))
+
+
+if __name__ == "__main__":
+    main()
