@@ -36,7 +36,7 @@ def lab_estate(context: Context) -> Estate:
 @lab.command(
     help=_("Bring the lab up: the kit, the secrets, the network, every host. Seconds the second time.")
 )
-@click.option("--fresh", is_flag=True, help=_("Install every host anew; the data partitions are kept."))
+@click.option("--fresh", is_flag=True, help=_("Install every host anew, on a blank disk."))
 @pass_context
 def up(context: Context, fresh: bool) -> None:
     from rmc_dr.lab import up as story

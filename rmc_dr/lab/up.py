@@ -26,7 +26,7 @@ SERVE_SECONDS = 60.0
 
 
 def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
-    """Bring the whole lab up; returns the estate with its vault open. ``fresh`` reinstalls every disk.
+    """Bring the whole lab up; returns the estate with its vault open. ``fresh`` blanks every disk.
 
     Raises Refused (what stands in the way), Locked `lab-busy`, or Error when a host cannot be installed.
     """
@@ -39,8 +39,8 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
         network.up(estate.config.network)
         hosts = presence.own_hosts(estate)
         for host in hosts:
-            hardware.make(host)
-        wanted = [host for host in hosts if fresh or _needs_install(host, manifest)]
+            _machine(host, fresh)
+        wanted = [host for host in hosts if _needs_install(host, manifest)]
         kept = [host for host in hosts if host not in wanted]
         wanted += _boot(estate, kept, say)
         _install(estate, wanted, manifest, say)
@@ -84,6 +84,14 @@ def _kit(estate: Estate, say: Say) -> Manifest:
             raise
     say(_("There is no kit yet; building it (about 10 minutes, once) ..."))
     return build.build(estate, say)
+
+
+def _machine(host: Host, fresh: bool) -> None:
+    made = hardware.make(host)
+    if fresh:
+        machine.kill(guard.prove_target(host.name).name)
+        made.image.unlink()
+        hardware.make(host)
 
 
 def _needs_install(host: Host, manifest: Manifest) -> bool:
