@@ -1,0 +1,148 @@
+"""The engine's exact calls: which playbook with which variables, in which order, and how a run ends.
+
+Ansible and the hosts are stood in for here; tests/lab plays the same on real ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rmc_dr import content, engine, gates
+from rmc_dr.errors import Refused
+from rmc_dr.model import Check, HostObservation, Plan, Reach, Request
+from rmc_dr.plans import read_stages
+from rmc_dr.record import Journal, RunState, open_run, read
+from rmc_dr.runner import Failure, Outcome
+
+STAGES = read_stages(content.root() / "playbooks" / "rebuild-appserver.yml")
+NAMES = [stage.name for stage in STAGES]
+APP1 = "6b1d2c5e-0a11-4c1e-9d3e-00000000a001"
+
+
+class World:
+    """What stands in for Ansible and the hosts: remembers the calls, answers as told."""
+
+    def __init__(self, estate) -> None:
+        self.estate = estate
+        self.calls: list[tuple[str, dict]] = []
+        self.fail: dict[str, Outcome] = {}
+        self.pair = "healthy"
+        self.checks = [Check("liberty-answers", True)]
+        self.done: list[str] = []
+
+    def run_playbook(self, _estate, playbook, *, variables, on_event, **_rest):
+        stage = Path(playbook).stem
+        self.calls.append((playbook, dict(variables)))
+        on_event("task", task=f"Do {stage}", status="started")
+        outcome = self.fail.pop(stage, Outcome("ok", 0.1, changed=1))
+        if outcome.status == "ok":
+            self.done.append(stage)
+        return outcome
+
+    def observe_host(self, _estate, host):
+        last = self.done[-1] if self.done else ""
+        reach = Reach.RESCUE if last in ("fence", "reinstall") else Reach.SYSTEM
+        return HostObservation(host.name, reach if self.done else Reach.SILENT, identity=APP1)
+
+
+@pytest.fixture
+def world(estate, state, monkeypatch) -> World:
+    world = World(estate)
+    monkeypatch.setattr(engine, "run_playbook", world.run_playbook)
+    monkeypatch.setattr(engine, "observe_host", world.observe_host)
+    monkeypatch.setattr(engine.target_lock, "take", lambda *_: None)
+    monkeypatch.setattr(engine.target_lock, "release", lambda *_: None)
+    return world
+
+
+def start(world: World, **options) -> engine.Run:
+    plan = Plan("rebuild-appserver", "app1", STAGES)
+    request = Request("rebuild-appserver", "app1", options)
+    journal = Journal.create(plan, request, estate="lab", operator="test")
+    return engine.Run(
+        estate=world.estate,
+        plan=plan,
+        request=request,
+        journal=journal,
+        observe_verdict=lambda: world.pair,
+        prove=lambda: world.checks,
+        canceled=lambda: False,
+    )
+
+
+def end_of(run: engine.Run) -> RunState:
+    return RunState.of(read(run.journal.path))
+
+
+def test_every_stage_once_in_order_with_its_variables(world):
+    run = start(world, replace_healthy="app1", accept_expired_kit="why")
+    engine.execute(run)
+    expected = {
+        "target": "app1",
+        "run_id": run.journal.run_id,
+        "run_dir": str(run.journal.path),
+        "replace_healthy": "app1",
+    }
+    assert world.calls == [(f"stages/{name}.yml", expected) for name in NAMES]
+    state = end_of(run)
+    assert state.outcome == "recovered"
+    assert state.rto_seconds is not None
+    assert list(state.completed) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failed_stage_stops_and_resume_goes_on_there(world, name):
+    world.fail[name] = Outcome("failed", 0.1, failures=(Failure("app1", "Do it", "disk full"),))
+    run = start(world)
+    with pytest.raises(engine.StageFailed, match="disk full"):
+        engine.execute(run)
+    assert end_of(run).outcome == "failed"
+    assert open_run("lab") is not None
+    first = len(world.calls)
+    run.journal.append("run-resumed")
+    engine.execute(run)
+    again = [Path(playbook).stem for playbook, _variables in world.calls[first:]]
+    assert again[-1] == "open"
+    assert name in again
+    assert ("reinstall" in again) == (NAMES.index(name) <= NAMES.index("reinstall"))
+    assert end_of(run).outcome == "recovered"
+
+
+def test_a_canceled_stage_is_an_interruption(world):
+    world.fail["converge"] = Outcome("canceled", 0.1)
+    run = start(world)
+    with pytest.raises(engine.Interrupted):
+        engine.execute(run)
+    assert (end_of(run).outcome, end_of(run).open) == ("interrupted", True)
+
+
+def test_a_failed_check_keeps_users_out(world):
+    world.checks = [Check("liberty-answers", True), Check("journey-management", False, "503")]
+    run = start(world)
+    with pytest.raises(engine.StageFailed, match="journey-management"):
+        engine.execute(run)
+    assert "stages/open.yml" not in [playbook for playbook, _variables in world.calls]
+
+
+def test_no_check_at_all_is_no_proof(world):
+    world.checks = []
+    with pytest.raises(engine.StageFailed):
+        engine.execute(start(world))
+    assert "open" not in world.done
+
+
+def test_a_gate_that_says_no_is_a_refusal_with_its_reason(world):
+    world.pair = "split-brain"
+    run = start(world)
+    with pytest.raises(Refused, match="split-brain") as refused:
+        engine.execute(run)
+    assert refused.value.code == "gate-database"
+    assert world.done[-1] == "files"
+    gate = [event for event in read(run.journal.path) if event.event == "gate"][-1]
+    assert (gate.get("stage"), gate.get("answer")) == ("database", "no")
+
+
+def test_every_gate_belongs_to_a_stage():
+    assert set(gates.GATES) <= set(NAMES)
