@@ -138,7 +138,8 @@ def picture(state: RunState, since: float, rate: Rate) -> RenderableType:
 
 def _headline(state: RunState, running: float) -> Text:
     line = Text(f"{plan_title(state.plan)} · {state.target}", style="bold")
-    line.append(f"   {_('elapsed')} {duration(state.elapsed_seconds + running)}", style="not bold")
+    elapsed = _("elapsed {duration}").format(duration=duration(state.elapsed_seconds + running))
+    line.append(f"   {elapsed}", style="not bold")
     if state.outcome is None and state.rto_target_seconds:
         forecast = state.forecast_seconds(running)
         late = forecast > state.rto_target_seconds

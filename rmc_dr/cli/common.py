@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmc_dr import content
+from rmc_dr.cli.click_words import lend_catalogue
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.i18n import _
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # loaded when used: --help should answer at once
 
     from rmc_dr.estate import Estate
 
+lend_catalogue()
 DEFAULT_INVENTORIES = (Path("/etc/rmc-dr/inventory"),)
 
 
@@ -101,4 +103,4 @@ class Group(click.Group):
 def say_error(error: Error) -> None:
     mark = click.style(_("Error:"), fg="red", bold=True)
     click.echo(f"{mark} {error.message}", err=True)
-    click.echo(f"{_('Hint:')} {error.hint}", err=True)
+    click.echo(_("Hint:") + f" {error.hint}", err=True)

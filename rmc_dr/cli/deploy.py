@@ -63,7 +63,7 @@ def _show(context: Context, done: Any) -> None:
         context.emit(asdict(done))
         return
     for check in done.checks:
-        context.console.print(f"  {_('proven')}: {check.name}", markup=False)
+        context.console.print(_("  proven: {check}").format(check=check.name), markup=False)
     context.console.print(
         _("{app} runs release {release}; before it: {before}.").format(
             app=done.application, release=done.release, before=done.before or "-"

@@ -83,7 +83,7 @@ def _summary(report: Report) -> Table:
     for name, value in [*headline(report), *particulars(report)]:
         table.add_row(Text(f"  {name}"), Text(printable(value)))
     if report.reason:
-        table.add_row(Text(f"  {_('Reason')}"), Text(printable(report.reason)))
+        table.add_row(Text("  " + _("Reason")), Text(printable(report.reason)))
     return table
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
 import string
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
@@ -18,6 +22,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
 from rmc_dr import i18n
+from rmc_dr.cli.click_words import SENTENCES
 
 PACKAGE = Path(i18n.__file__).parent
 FOLDER = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES"
@@ -39,7 +44,17 @@ def extracted() -> dict[str, str]:
     with (PACKAGE / "locale" / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)
     found = extract_from_dir(PACKAGE, methods, options)
-    return {str(text): f"{file}:{line}" for file, line, text, _comments, _context in found}
+    return {first(text): f"{file}:{line}" for file, line, text, _comments, _context in found}
+
+
+def first(text: str | list[str] | tuple[str, ...]) -> str:
+    """The singular, which names a sentence in the catalogue."""
+    return text if isinstance(text, str) else str(text[0])
+
+
+def last(text: str | list[str] | tuple[str, ...]) -> str:
+    """The plural, the one form that Chinese has."""
+    return text if isinstance(text, str) else str(text[-1])
 
 
 def translations() -> list[Message]:
@@ -60,7 +75,7 @@ def test_no_translation_is_only_guessed() -> None:
 
 
 def test_no_translation_has_outlived_its_sentence() -> None:
-    assert not {str(message.id) for message in translations()} - set(extracted())
+    assert not {first(message.id) for message in translations()} - set(extracted())
 
 
 def test_placeholders_are_the_same_in_both_languages() -> None:
@@ -72,7 +87,7 @@ def test_placeholders_are_the_same_in_both_languages() -> None:
     wrong = [
         message.id
         for message in translations()
-        if message.string and fields(str(message.id)) != fields(str(message.string))
+        if message.string and fields(last(message.id)) != fields(last(message.string))
     ]
     assert not wrong
 
@@ -84,7 +99,7 @@ def test_commands_and_options_are_not_translated() -> None:
     wrong = [
         message.id
         for message in translations()
-        if message.string and commands(str(message.id)) != commands(str(message.string))
+        if message.string and commands(last(message.id)) != commands(last(message.string))
     ]
     assert not wrong
 
@@ -179,14 +194,29 @@ def test_what_is_said_goes_through_the_catalogue() -> None:
     assert not bare
 
 
-def test_the_extractor_can_read_every_sentence() -> None:
-    """A sentence put together before `_` sees it is in no catalogue."""
+def test_the_extractor_reads_every_sentence() -> None:
+    """One put together before `_` sees it, or asked for inside an f-string, is in no catalogue."""
+    known = extracted()
     wrong = [
         f"{name}:{node.lineno}"
         for name, tree in trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and called(node) == "_"
-        and not (len(node.args) == 1 and isinstance(node.args[0], ast.Constant))
+        if isinstance(node, ast.Call) and called(node) == "_"
+        if not (len(node.args) == 1 and getattr(node.args[0], "value", None) in known)
     ]
     assert not wrong
+
+
+def test_the_sentences_of_click_are_still_its_own() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(click.__file__).parent.glob("*.py"))
+    assert not [sentence for sentence in SENTENCES if f'"{sentence}"' not in source]
+
+
+def test_a_mistake_is_answered_in_chinese() -> None:
+    command = [sys.executable, "-c", "from rmc_dr.cli import main; main(prog_name='rmc-dr')", "--nonsense"]
+    done = subprocess.run(
+        command, env={**os.environ, "RMC_DR_LANG": "zh"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "没有选项 '--nonsense'" in done.stderr
+    assert "用法：" in done.stderr
