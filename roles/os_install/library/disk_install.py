@@ -3,32 +3,6 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-module: disk_install
-short_description: Prepare a host's disk for an image, or make the unpacked image boot
-description:
-  - Runs in the rescue system, as root. Before anything is written the machine and its disk must prove to be
-    the ones named by I(identity). A lock makes a second run wait for an orphan of an earlier one.
-  - Mounts live in a private namespace and end with the module, also when it is killed.
-options:
-  phase:
-    description: >-
-      C(inspect) proves the identity, writes nothing and returns the old system's C(root_device), null where the
-      partition table is not the expected one. C(prepare) writes the partition table and the
-      filesystems, keeping the data. C(finish) makes the unpacked image boot by BIOS and UEFI.
-    choices: [inspect, prepare, finish]
-    required: true
-  identity: {description: "C(reader), C(machine) and C(disk), as the estate names them.", type: dict, required: true}
-  root_gib: {description: Size of the root filesystem., type: int, required: true}
-  wipe_data: {description: Format the data partition even if it holds data., type: bool, default: false}
-  root_uuid: {description: "C(finish): the root filesystem that C(prepare) made.", type: str}
-  files:
-    description: "C(finish): what is written on the new root; C(path), C(content), C(mode)."
-    type: list
-    elements: dict
-  lock_timeout: {description: Seconds to wait for an earlier run., type: int, default: 600}
-"""
-
 import os
 import time
 import traceback
@@ -39,6 +13,32 @@ from ansible.module_utils.disk_finish import BootError, make_bootable
 from ansible.module_utils.disk_identity import Disk, WrongMachine, disks, machine_ids, prove
 from ansible.module_utils.disk_layout import LayoutError
 from ansible.module_utils.disk_prepare import CommandFailed, Shell, old_root, prepare
+
+DOCUMENTATION = r"""
+module: disk_install
+short_description: Prepare a host's disk for an image, or make the unpacked image boot
+description:
+  - Runs in the rescue system, as root. Before anything is written the machine and its disk must prove to be
+    the ones named by I(identity). A lock makes a second run wait for an orphan of an earlier one.
+  - Mounts live in a private namespace and end with the module, also when it is killed.
+options:
+  phase:
+    description: >-
+      C(inspect) proves the identity, writes nothing and returns the old system's C(root_device), null where
+      the partition table is not the expected one. C(prepare) writes the partition table and the
+      filesystems, keeping the data. C(finish) makes the unpacked image boot by BIOS and UEFI.
+    choices: [inspect, prepare, finish]
+    required: true
+  identity: {description: The estate's C(reader) C(machine) and C(disk)., type: dict, required: true}
+  root_gib: {description: Size of the root filesystem., type: int, required: true}
+  wipe_data: {description: Format the data partition even if it holds data., type: bool, default: false}
+  root_uuid: {description: "C(finish): the root filesystem that C(prepare) made.", type: str}
+  files:
+    description: "C(finish): what is written on the new root; C(path), C(content), C(mode)."
+    type: list
+    elements: dict
+  lock_timeout: {description: Seconds to wait for an earlier run., type: int, default: 600}
+"""
 
 STATE = Path("/run/rmc-dr")
 

@@ -3,21 +3,6 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-module: stream_image
-short_description: Unpack an image of the kit on a host in its rescue system, over SSH
-description:
-  - Runs on the control machine. The image is hashed while it is sent; it counts as installed only if
-    the hash is the one in the kit's manifest.
-options:
-  ssh: {description: "The ssh command line up to the remote command.", type: list, elements: str, required: true}
-  image: {description: The C(.tar.zst) file., type: path, required: true}
-  sha256: {description: What the manifest says., type: str, required: true}
-  device: {description: The root partition's device node on the host., type: str, required: true}
-  root_uuid: {description: The filesystem that must be on it., type: str, required: true}
-  progress: {description: File that says how many bytes of how many are sent., type: path}
-"""
-
 import contextlib
 import hashlib
 import os
@@ -27,6 +12,21 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: stream_image
+short_description: Unpack an image of the kit on a host in its rescue system, over SSH
+description:
+  - Runs on the control machine. The image is hashed while it is sent; it counts as installed only if
+    the hash is the one in the kit's manifest.
+options:
+  ssh: {description: Words of ssh up to the remote command., type: list, elements: str, required: true}
+  image: {description: The C(.tar.zst) file., type: path, required: true}
+  sha256: {description: What the manifest says., type: str, required: true}
+  device: {description: The root partition's device node on the host., type: str, required: true}
+  root_uuid: {description: The filesystem that must be on it., type: str, required: true}
+  progress: {description: File that says how many bytes of how many are sent., type: path}
+"""
 
 CHUNK = 1024 * 1024
 # One shell on the host: waits for an orphan's lock, mounts where nobody else sees it, unpacks, and
@@ -63,7 +63,8 @@ def main() -> None:
         module.fail_json(msg=f"unpacking the image on the host failed ({code}): {said[-500:]}")
     if digest != given["sha256"]:
         module.fail_json(
-            msg=f"the image {given['image']} has changed while it was sent ({digest}); it was not made bootable"
+            msg=f"the image {given['image']} has changed while it was sent ({digest}); the disk was not made "
+            "bootable"
         )
     module.exit_json(changed=True, bytes=size, seconds=round(time.monotonic() - started, 1))
 
@@ -71,10 +72,12 @@ def main() -> None:
 def _send(image: Path, command: list[str], progress: str | None) -> tuple[str, int, int, str]:
     digest, done, total = hashlib.sha256(), 0, image.stat().st_size
     said = 0.0
-    with image.open("rb") as source, subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as ssh:
-        assert ssh.stdin and ssh.stderr  # noqa: S101 - both are pipes
+    with (
+        image.open("rb") as source,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as ssh,
+    ):
         try:
             while chunk := source.read(CHUNK):
                 digest.update(chunk)

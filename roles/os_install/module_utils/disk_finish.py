@@ -78,7 +78,9 @@ def _fill_esp(shell: Shell, target: Path, esp: str, root_uuid: str, state: Path)
     """With mtools, which need no vfat in the rescue system's kernel."""
     for source in (SHIM, GRUB):
         if not (target / source).is_file():
-            raise BootError(f"the image has no /{source}; its packages shim-signed and grub-efi-amd64-signed lack")
+            raise BootError(
+                f"the image has no /{source}; its packages shim-signed and grub-efi-amd64-signed lack"
+            )
     stub = state / "grub.cfg"
     stub.write_text(
         f"search.fs_uuid {root_uuid} root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n"

@@ -13,10 +13,13 @@ from pathlib import Path
 
 # What boards say that were never given a serial number.
 PLACEHOLDERS = frozenset(
-    ["", "none", "0", "default string", "to be filled by o.e.m.", "system serial number", "not specified"]
-    + ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]
-    + ["03000200-0400-0500-0006-000700080009", "unknown", "0123456789", "123456789", "not available"]
-)
+    (
+        "", "0", "0123456789", "123456789", "none", "unknown", "not available", "not specified",
+        "default string", "system serial number", "to be filled by o.e.m.",
+        "00000000-0000-0000-0000-000000000000", "03000200-0400-0500-0006-000700080009",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    )
+)  # fmt: skip
 SKIPPED_DISKS = ("ram", "zram", "sr", "dm-", "md", "nbd", "fd")
 
 
@@ -116,8 +119,18 @@ def describe(root: Path = Path("/")) -> dict[str, object]:
         "reader": reader,
         "model": " ".join(filter(None, (_text(dmi / name) for name in ("sys_vendor", "product_name")))),
         "machine": machine_ids(reader, root),
-        "disks": [asdict(disk) for disk in disks(reader, root)],
+        "disks": [
+            {**asdict(disk), "partitions": _partitions(root / "sys/block" / disk.name)}
+            for disk in disks(reader, root)
+        ],
     }
+
+
+def _partitions(folder: Path) -> list[str]:
+    sizes = {
+        path.name: int(_text(path / "size") or 0) * 512 for path in sorted(folder.glob(f"{folder.name}*"))
+    }
+    return [f"{name}: {size // 2**20} MiB" for name, size in sizes.items()]
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def find_data(read: Read, table: Sequence[Partition] | None, layout: Sequence[Pa
         if part.start != place.start and _is_data(read, part):
             return FoundData(
                 "elsewhere",
-                f"the disk's data partition starts at {part.start // MIB} MiB, but the estate's disk.root_gib "
+                f"the disk's data partition starts at {part.start // MIB} MiB, but the estate's root_gib "
                 f"places it at {place.start // MIB} MiB; correct disk.root_gib, or give up the data",
             )
     first = superblock(read(place.start + 1024, 1024))
@@ -176,7 +176,9 @@ def find_data(read: Read, table: Sequence[Partition] | None, layout: Sequence[Pa
 
 def _found(found: Superblock, place: Partition, backup_block: int | None) -> FoundData:
     if found.label != DATA_LABEL:
-        return FoundData("foreign", f"a filesystem labelled {found.label!r} lies where the data belongs", found)
+        return FoundData(
+            "foreign", f"a filesystem labelled {found.label!r} lies where the data belongs", found
+        )
     if found.size > place.size:
         return FoundData(
             "elsewhere",

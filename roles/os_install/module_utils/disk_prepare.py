@@ -30,7 +30,8 @@ from ansible.module_utils.disk_layout import (
 from ansible.module_utils.file_tree import read_tree
 
 MANIFEST = "data-before.sha256"
-E2FSCK_SOUND = (0, 1)  # clean, or repaired without a question
+E2FSCK_NEEDS_A_PERSON = 4
+E2FSCK_FAILED = 8  # and above: it did not run at all
 
 
 class CommandFailed(Exception):
@@ -152,10 +153,12 @@ def _hash_data(shell: Shell, node: str, found: FoundData, state: Path) -> dict[s
     if found.backup_block:
         words = ["e2fsck", "-p", "-b", str(found.backup_block), "-B", str(EXT4_BLOCK)]
     code, said = shell.code(*words, node)
-    if code not in E2FSCK_SOUND:
+    if code >= E2FSCK_FAILED:
+        raise CommandFailed(f"the data partition {node} cannot be checked ({code}): {said[-300:]}")
+    if code & E2FSCK_NEEDS_A_PERSON:
         raise LayoutError(
-            f"The data partition {node} needs repairs that may lose files (e2fsck: {said[-300:]}). The system was "
-            "not touched. Save what can be saved from the rescue system, then give --wipe-data"
+            f"The data partition {node} needs repairs that may lose files ({said[-300:]}). The system "
+            "was not touched. Save what can be saved from the rescue system, then give --wipe-data"
         )
     mountpoint = state / "data"
     mountpoint.mkdir(exist_ok=True)

@@ -43,28 +43,28 @@ def read_tree(folder: Path) -> Tree:
     """Hash every regular file and symbolic link. Raises OSError where one cannot be read."""
     entries: dict[bytes, str] = {}
     size = 0
-    for path in _walk(os.fsencode(folder)):
-        relative = os.path.relpath(path, os.fsencode(folder))
-        if os.path.islink(path):
-            entries[relative] = hashlib.sha256(b"link:" + os.readlink(path)).hexdigest()
+    for path in _walk(folder):
+        name = os.fsencode(path.relative_to(folder))
+        if path.is_symlink():
+            entries[name] = hashlib.sha256(b"link:" + os.fsencode(path.readlink())).hexdigest()
             continue
         digest = hashlib.sha256()
-        with open(path, "rb") as file:  # noqa: PTH123 - names are bytes, not always UTF-8
+        with path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
-        entries[relative] = digest.hexdigest()
+        entries[name] = digest.hexdigest()
     return Tree(entries, size)
 
 
-def _walk(folder: bytes) -> Iterator[bytes]:
+def _walk(folder: Path) -> Iterator[Path]:
     with os.scandir(folder) as found:
         listing = sorted(found, key=lambda entry: entry.name)
     for entry in listing:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
+            yield from _walk(folder / entry.name)
         elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
-            yield entry.path
+            yield folder / entry.name
 
 
 def parse_lines(raw: bytes) -> dict[bytes, str]:

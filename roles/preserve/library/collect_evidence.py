@@ -3,20 +3,6 @@
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-module: collect_evidence
-short_description: Save evidence from a host over SSH
-description:
-  - Runs on the control machine. A host that breaks off costs what it had not yet sent; that is reported in
-    C(complete), never a failure, because evidence must not hold up a recovery.
-options:
-  ssh: {description: "The ssh command line up to the remote command.", type: list, elements: str, required: true}
-  script: {description: Shell script whose output is saved., type: str, required: true}
-  dest: {description: File that it is saved in., type: path, required: true}
-  max_bytes: {description: What is sent beyond this is dropped., type: int, required: true}
-  timeout: {description: Seconds., type: int, required: true}
-"""
-
 import hashlib
 import os
 import selectors
@@ -25,6 +11,20 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: collect_evidence
+short_description: Save evidence from a host over SSH
+description:
+  - Runs on the control machine. A host that breaks off costs what it had not yet sent; that is reported in
+    C(complete), never a failure, because evidence must not hold up a recovery.
+options:
+  ssh: {description: Words of ssh up to the remote command., type: list, elements: str, required: true}
+  script: {description: Shell script whose output is saved., type: str, required: true}
+  dest: {description: File that it is saved in., type: path, required: true}
+  max_bytes: {description: What is sent beyond this is dropped., type: int, required: true}
+  timeout: {description: Seconds., type: int, required: true}
+"""
 
 CHUNK = 256 * 1024
 
@@ -51,8 +51,9 @@ def main() -> None:
     module.exit_json(changed=bool(result["bytes"]), evidence=result)
 
 
-def _save(ssh: subprocess.Popen[bytes], script: str, dest: Path, max_bytes: int, timeout: int) -> dict[str, object]:
-    assert ssh.stdin and ssh.stdout and ssh.stderr  # noqa: S101 - all three are pipes
+def _save(
+    ssh: subprocess.Popen[bytes], script: str, dest: Path, max_bytes: int, timeout: int
+) -> dict[str, object]:
     try:
         ssh.stdin.write(script.encode())
         ssh.stdin.close()

@@ -1,0 +1,91 @@
+"""The fences of a host: is the machine held in the rescue system, are users kept off? Works without a run."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rmc_dr import content, ssh
+from rmc_dr.errors import Error, Refused
+from rmc_dr.estate import Estate, Host
+from rmc_dr.i18n import _
+from rmc_dr.model import Reach
+from rmc_dr.observe.hosts import observe_host
+from rmc_dr.record import local_lock
+from rmc_dr.runner import run_playbook
+
+UsersFence = Literal["closed", "open", "unknown"]
+# `closed` also where only the file is left: the next boot would close it again.
+READ_FENCE = (
+    "if test -e /etc/rmc-dr/fence.nft || nft list table inet rmc_dr_fence >/dev/null 2>&1;"
+    " then echo closed; else echo open; fi"
+)
+TIMEOUT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Fences:
+    """``machine`` is what answers at the host's address; ``users`` whether they are kept off."""
+
+    host: str
+    machine: Reach
+    users: UsersFence
+
+
+def status(estate: Estate, host: Host) -> Fences:
+    """Look at both fences; changes nothing, costs a few seconds where nothing answers."""
+    reach = observe_host(estate, host).reach
+    return Fences(host.name, reach, _users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
+
+
+def release(estate: Estate, host: Host, on_event: Callable[..., Any]) -> Fences:
+    """Boot a host that is held in its rescue system, and let users in.
+
+    Raises Locked while a run is at work, Refused where no system of the estate answers, Error where a
+    playbook fails.
+    """
+    with local_lock(estate.name, f"fence-release-{host.name}"):
+        found = status(estate, host)
+        if found.machine not in (Reach.SYSTEM, Reach.RESCUE):
+            raise Refused(
+                "host-silent",
+                _("{host} does not answer with a pinned key (it is: {reach}).").format(
+                    host=host.name, reach=found.machine
+                ),
+                _("Look at its power and its cable. `rmc-dr rebuild appserver` brings back a dead host."),
+            )
+        if found.machine is Reach.RESCUE:
+            _play(estate, host, "stages/boot.yml", on_event)
+        _play(estate, host, "fence-release.yml", on_event)
+        return status(estate, host)
+
+
+def _users_fence(estate: Estate, host: Host) -> UsersFence:
+    try:
+        said = subprocess.run(
+            [*ssh.command(estate, host), READ_FENCE],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        ).stdout.strip()
+    except subprocess.TimeoutExpired:
+        return "unknown"
+    if said == "closed":
+        return "closed"
+    return "open" if said == "open" else "unknown"
+
+
+def _play(estate: Estate, host: Host, playbook: str, on_event: Callable[..., Any]) -> None:
+    log = content.STATE / "logs" / f"{Path(playbook).stem}-{host.name}.log"
+    outcome = run_playbook(estate, playbook, variables={"target": host.name}, on_event=on_event, log=log)
+    if outcome.status != "ok":
+        said = outcome.failures[0].message if outcome.failures else outcome.status
+        raise Error(
+            "fence-not-released",
+            _("The fence of {host} is not released: {said}").format(host=host.name, said=said),
+            _("Read {log}, mend the cause and try again.").format(log=log),
+        )
