@@ -184,12 +184,9 @@ def read(path: Path) -> list[Event]:
     return _scan(path)[0]
 
 
-def runs() -> list[RunSummary]:
-    """Every run on this machine, newest first; one with a damaged journal is listed and says so."""
-    folder = content.STATE / "runs"
-    if not folder.is_dir():
-        return []
-    return [_summary(path) for path in sorted(folder.iterdir(), reverse=True) if (path / JOURNAL).is_file()]
+def runs() -> Iterator[RunSummary]:
+    """Every run on this machine, newest first, read as it is asked for; one with a damaged journal says so."""
+    return map(_summary, _folders())
 
 
 def open_run(estate: str) -> RunSummary | None:

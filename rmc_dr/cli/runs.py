@@ -121,7 +121,7 @@ def _list(context: Context) -> None:
 
     from rmc_dr import record
 
-    found = record.runs()
+    found = list(record.runs())
     if context.json:
         context.emit([_as_json(run) for run in found])
     elif not found:

@@ -110,7 +110,7 @@ def test_damage_in_the_middle_is_named_not_repaired() -> None:
         with pytest.raises(Error, match="damaged after line 1") as caught:
             touch()
         assert caught.value.code == "journal-damaged"
-    assert record.runs()[0].damaged
+    assert next(record.runs()).damaged
 
 
 def test_a_second_writer_is_refused() -> None:
@@ -181,7 +181,7 @@ def test_which_runs_are_open(ends: list[tuple[str, dict[str, object]]], still_op
     with create() as journal:
         for name, fields in ends:
             journal.append(name, **fields)
-    assert record.runs()[0].state.open is still_open
+    assert next(record.runs()).state.open is still_open
     found = record.open_run("lab")
     assert (found is not None) is still_open
     assert record.open_run("other") is None
