@@ -185,7 +185,7 @@ def read(path: Path) -> list[Event]:
 
 
 def runs() -> Iterator[RunSummary]:
-    """Every run on this machine, newest first, read as it is asked for; one with a damaged journal says so."""
+    """Every run on this machine, newest first, read as it is asked for; a damaged journal is said so."""
     return map(_summary, _folders())
 
 
