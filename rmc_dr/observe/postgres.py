@@ -1,0 +1,198 @@
+"""Looks at PostgreSQL on each node by itself, and holds the estate's lock on the primary (psycopg)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+
+from rmc_dr.errors import BadInput, Locked
+from rmc_dr.estate import Estate, Host
+from rmc_dr.i18n import _
+from rmc_dr.pair import Node, Replica, Role, Slot
+
+USER = "rmc_dr"
+DATABASE = "postgres"
+LOCK_KEY = 0x726D632D6472  # "rmc-dr"; advisory locks count per database, and everybody uses DATABASE
+STALE_LOCK_SECONDS = 5
+# PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
+NOT_YET = ("starting up", "shutting down", "not yet accepting connections", "in recovery mode")
+POSITIONS = ("current_lsn", "received_lsn", "replayed_lsn")
+
+LOOK: LiteralString = """
+select pg_is_in_recovery() as standby,
+       (select system_identifier::text from pg_control_system()) as system_identifier,
+       case when pg_is_in_recovery()
+            then coalesce((select received_tli from pg_stat_wal_receiver),
+                          (select greatest(timeline_id, min_recovery_end_timeline)
+                             from pg_control_checkpoint(), pg_control_recovery()))
+            else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int
+       end as timeline,
+       case when not pg_is_in_recovery() then pg_current_wal_lsn() - '0/0' end as current_lsn,
+       pg_last_wal_receive_lsn() - '0/0' as received_lsn,
+       pg_last_wal_replay_lsn() - '0/0' as replayed_lsn,
+       case when pg_is_in_recovery()
+            then exists (select from pg_stat_wal_receiver where status = 'streaming') end as streaming,
+       case when pg_is_in_recovery() then pg_is_wal_replay_paused() end as replay_paused,
+       case when not pg_is_in_recovery() then null
+            when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+            else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())
+       end::float as replay_age_seconds,
+       current_setting('data_checksums') = 'on' as checksums,
+       current_setting('server_version') as version
+"""
+REPLICAS: LiteralString = """
+select coalesce(application_name, '') as name, coalesce(host(client_addr), '') as address,
+       coalesce(state, '') as state, coalesce(sync_state, '') as sync_state,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint as lag_bytes,
+       extract(epoch from replay_lag)::float as lag_seconds
+  from pg_stat_replication where usename = 'replicator' order by 1, 2
+"""
+SLOTS: LiteralString = """
+select slot_name as name, active, coalesce(wal_status, '') as wal_status,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes
+  from pg_replication_slots order by 1
+"""
+HOLDER: LiteralString = """
+select activity.pid, application_name, coalesce(host(client_addr), 'local') as client, backend_start
+  from pg_locks join pg_stat_activity activity using (pid)
+ where locktype = 'advisory' and granted and objsubid = 1
+   and (classid::bigint << 32 | objid::bigint) = %s
+"""
+
+
+def observe_node(estate: Estate, host: Host) -> Node:
+    """One node by its own word; bounded by the estate's connect and statement timeouts."""
+    refusal = _refused(estate, host)
+    if refusal:
+        return Node(host.name, Role.DOWN, host.address, refusal)
+    try:
+        with _connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return _look(cursor, host)
+    except psycopg.Error as error:
+        said = _first_line(error)
+        starting = isinstance(error, psycopg.OperationalError) and any(word in said for word in NOT_YET)
+        return Node(host.name, Role.DOWN if starting else Role.UNKNOWN, host.address, said)
+
+
+@contextmanager
+def hold_estate_lock(estate: Estate, run_id: str, break_lock: str | None = None) -> Iterator[bool]:
+    """Hold the estate on its primary for as long as the block lasts: two control machines, one run.
+
+    Gives False, and holds nothing, where no single primary answers. Raises Locked naming the other run,
+    unless ``break_lock`` names it too. A dead session of this same run is ended and replaced.
+    """
+    primaries = [host for host in estate.group("dbserver") if observe_node(estate, host).role is Role.PRIMARY]
+    if len(primaries) != 1:
+        yield False
+        return
+    connection = _connect(estate, primaries[0], f"rmc-dr run {run_id}")
+    try:
+        connection.execute("set idle_session_timeout = 0")
+        _take(connection, run_id, break_lock)
+        yield True
+    finally:
+        connection.close()
+
+
+def _take(connection: psycopg.Connection[Any], run_id: str, break_lock: str | None) -> None:
+    deadline = time.monotonic() + STALE_LOCK_SECONDS
+    while not _try_lock(connection):
+        with connection.cursor(row_factory=dict_row) as cursor:
+            holder = cursor.execute(HOLDER, [LOCK_KEY]).fetchone()
+        if holder is None:
+            continue
+        other = holder["application_name"].removeprefix("rmc-dr run ")
+        if other not in (run_id, break_lock) or time.monotonic() > deadline:
+            raise _locked(other, holder["client"], holder["backend_start"])
+        connection.execute("select pg_terminate_backend(%s)", [holder["pid"]])
+        time.sleep(0.1)
+
+
+def _try_lock(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("select pg_try_advisory_lock(%s::bigint)", [LOCK_KEY]).fetchone()
+    return bool(row and row[0])
+
+
+def _locked(run: str, client: str, since: datetime) -> Locked:
+    return Locked(
+        "estate-locked",
+        _("The run {run} of the control machine {client} holds the estate since {since}.").format(
+            run=run, client=client, since=since.isoformat(timespec="seconds")
+        ),
+        _("Speak to whoever runs it. If it is dead for certain, add --break-lock {run}.").format(run=run),
+    )
+
+
+def _refused(estate: Estate, host: Host) -> str:
+    """Why nothing listens there, if the host itself says so; silence proves nothing and gives ""."""
+    address = (host.address, estate.config.database.port)
+    try:
+        with socket.create_connection(address, estate.config.database.connect_timeout_seconds):
+            return ""
+    except OSError as error:
+        return "connection refused" if error.errno == errno.ECONNREFUSED else ""
+
+
+def _connect(
+    estate: Estate, host: Host, application_name: str = "rmc-dr"
+) -> psycopg.Connection[tuple[Any, ...]]:
+    database = estate.config.database
+    authority = estate.private_dir / "ca.pem"
+    if not authority.is_file():
+        raise BadInput(
+            "ca-missing",
+            _("The estate's CA certificate {path} is missing.").format(path=authority),
+            _("Run `rmc-dr estate init`; for the lab, `rmc-dr lab up`."),
+        )
+    return psycopg.connect(
+        host=host.name,
+        hostaddr=host.address,
+        port=database.port,
+        dbname=DATABASE,
+        user=USER,
+        password=estate.opened().get("postgres", "monitor_password"),
+        sslmode="verify-full",
+        sslrootcert=str(authority),
+        gssencmode="disable",
+        connect_timeout=database.connect_timeout_seconds,
+        # A cut network must not hold a query for longer than a slow server may.
+        tcp_user_timeout=database.statement_timeout_seconds * 1000,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        options=f"-c statement_timeout={database.statement_timeout_seconds}s",
+        application_name=application_name,
+        autocommit=True,
+    )
+
+
+def _look(cursor: psycopg.Cursor[dict[str, Any]], host: Host) -> Node:
+    row = cursor.execute(LOOK).fetchone()
+    if row is None:
+        return Node(host.name, Role.UNKNOWN, host.address, "no answer")
+    standby = row.pop("standby")
+    positions = {key: int(row.pop(key) or 0) or None for key in POSITIONS}
+    replicas = [] if standby else cursor.execute(REPLICAS).fetchall()
+    slots = [] if standby else cursor.execute(SLOTS).fetchall()
+    return Node(
+        name=host.name,
+        role=Role.STANDBY if standby else Role.PRIMARY,
+        address=host.address,
+        replicas=tuple(Replica(**replica) for replica in replicas),
+        slots=tuple(Slot(**slot) for slot in slots),
+        **positions,
+        **row,
+    )
+
+
+def _first_line(error: psycopg.Error) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
