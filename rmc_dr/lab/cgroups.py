@@ -36,9 +36,9 @@ def machines() -> list[str]:
 def processes(machine: str) -> list[int]:
     """The ids of all processes of a machine, the systemd-nspawn outside it included."""
     found: list[int] = []
-    for path in (_unified() / NAME / machine).glob("**/cgroup.procs"):
+    for group in _tree(_unified() / NAME / machine):
         with suppress(OSError):
-            found += [int(word) for word in path.read_text().split() if word != "0"]
+            found += [int(word) for word in (group / "cgroup.procs").read_text().split() if word != "0"]
     return found
 
 
@@ -79,9 +79,14 @@ def forget(machine: str) -> None:
             top.rmdir()
 
 
+def _tree(group: Path) -> list[Path]:
+    """A group and those in it, parents first. os.walk bears with groups that vanish under it."""
+    return [Path(path) for path, _folders, _files in os.walk(group)]
+
+
 def _remove_tree(group: Path) -> None:
     """The kernel lets go of a group shortly after its last process has ended."""
-    for path in sorted(group.glob("**/"), reverse=True):
+    for path in reversed(_tree(group)):
         for _attempt in range(100):
             try:
                 path.rmdir()
