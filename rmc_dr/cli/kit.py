@@ -23,7 +23,7 @@ def kit() -> None:
     """Build on a connected machine; verify and show anywhere."""
 
 
-@kit.command(help=_("Build the kit, or find that the one in place is up to date. Needs root and the network."))
+@kit.command(help=_("Build the kit, or find that the one in place is up to date. Needs root and a network."))
 @click.option(
     "--liberty",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -111,9 +111,10 @@ def _tell(context: Context, manifest: Manifest, seconds: float) -> None:
         return
     size = sum(file.size for file in manifest.files.values()) / MEBIBYTE
     context.console.print(
-        _("The kit in {path} is signed, whole and unchanged: {count} files, {size:.0f} MiB ({seconds:.1f} s).").format(
-            path=manifest.root, count=len(manifest.files), size=size, seconds=seconds
-        )
+        _("The kit in {path} is signed, whole and unchanged.").format(path=manifest.root),
+        _("{count} files, {size:.0f} MiB, {seconds:.1f} s.").format(
+            count=len(manifest.files), size=size, seconds=seconds
+        ),
     )
     _say_dates(context, manifest)
 

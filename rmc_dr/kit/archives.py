@@ -66,7 +66,7 @@ def obtain(estate: Estate, liberty: Path | None, releases: Path | None, say: Say
 
 
 def fetch(artifact: Artifact, say: Say) -> Path:
-    """The artifact out of the cache or by Maven. Raises Error `kit-archive` unless it has the pinned content."""
+    """The artifact out of the cache or by Maven. Raises Error `kit-archive` for any other content."""
     target = place.cache("archives") / f"{artifact.name}-{artifact.version}.{artifact.packaging}"
     if target.is_file() and place.digest(target) == artifact.sha256:
         return target
@@ -118,7 +118,9 @@ def _releases(estate: Estate, folder: Path | None, say: Say) -> dict[str, Path]:
         }
     else:
         found = {
-            str(path.relative_to(folder)): path for path in sorted(folder.glob("*/*/*")) if path.name in RELEASE_FILES
+            str(path.relative_to(folder)): path
+            for path in sorted(folder.glob("*/*/*"))
+            if path.name in RELEASE_FILES
         }
     for app in estate.config.applications.apps:
         if f"{app.name}/{app.release}/app.war" not in found:

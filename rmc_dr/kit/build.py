@@ -1,4 +1,7 @@
-"""`rmc-dr kit build`: packages, archives, images, manifest, signature; the old kit stays until the new one is proven."""
+"""`rmc-dr kit build`: packages, archives, images, manifest, signature.
+
+The kit in place stays until the new one has been proven.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from rmc_dr.i18n import _
 from rmc_dr.kit import archives, images, packages, place, signature, verify
 from rmc_dr.kit.manifest import FORMAT, NAME, Document, KitFile, Manifest, Versions, render
 from rmc_dr.kit.place import Say
+from rmc_dr.lab import presence
 
 EXCHANGE = 2  # renameat2(2): RENAME_EXCHANGE
 AT_FDCWD = -100
@@ -73,7 +77,7 @@ def _builders(estate: Estate) -> Estate:
     builders = estate if estate.inventory == lab else estates.load(lab)
     if builders.secrets is None:
         secrets.make(builders)
-        link = lab / "group_vars/all/vault.yml"
+        link = presence.vault_link(builders)
         link.unlink(missing_ok=True)
         link.symlink_to(secrets.vault_file(builders))
         builders = estates.load(lab)

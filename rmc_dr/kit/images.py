@@ -1,4 +1,4 @@
-"""Golden images: builder hosts boot from a base tree, the project's own roles run on them, tar keeps the rest.
+"""Golden images: builder hosts boot from a base tree, the project's own roles run on them, tar does the rest.
 
 An image is cached under the content of everything that made it. What the installed systems have in common
 is an image too, `system`, which never gets into a kit.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import content, runner, ssh
+from rmc_dr import content, runner
 from rmc_dr.errors import Error
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -119,9 +118,7 @@ def _cached(name: str, key: str) -> Image | None:
 
 
 def _build_all(given: Ingredients, keys: Mapping[str, str], system_key: str, say: Say) -> None:
-    on = given.builders.config.network
-    bridge_was_up = network.is_up(on)
-    network.up(on)
+    network.up(given.builders.config.network)
     doing: dict[str, str] = {}
     building: dict[str, Future[None]] = {}
 
@@ -142,23 +139,23 @@ def _build_all(given: Ingredients, keys: Mapping[str, str], system_key: str, say
             for future in building.values():
                 future.result()
     finally:
-        if not bridge_was_up:
-            network.down()
+        presence.release_network()
 
 
 def _build(given: Ingredients, name: str, key: str, base: Path, doing: dict[str, str], say: Say) -> None:
     """``doing`` tells whoever waits what each image is busy with."""
     started = time.monotonic()
     host = next(host for host in given.builders.group("builder") if host.image == name)
-    tree = place.draft(place.cache("images") / f"tree-{name}")
+    tree = host_folder(host.name) / "tree"
     on = given.builders.config.network
     machine.kill(host.name)
-    place.remove(tree)
+    place.remove(host_folder(host.name))
     try:
         doing[name] = _("booting the builder")
         _lay_base_tree(given, base, tree)
         machine.boot_tree(host.name, tree, host.address, on, {given.packages.folder: "/mnt"})
-        _await_answer(given.builders, host)
+        if not presence.answers(given.builders, host, "system", ANSWER_SECONDS):
+            raise _silent(host)
         _run_roles(given, host, doing)
         doing[name] = _("packing")
         machine.power_off(host.name)
@@ -167,7 +164,6 @@ def _build(given: Ingredients, name: str, key: str, base: Path, doing: dict[str,
     finally:
         doing.pop(name, None)
         machine.kill(host.name)
-        place.remove(tree)
         place.remove(host_folder(host.name))
     _forget_old(name)
     seconds = time.monotonic() - started
@@ -175,7 +171,7 @@ def _build(given: Ingredients, name: str, key: str, base: Path, doing: dict[str,
 
 
 def _lay_base_tree(given: Ingredients, base: Path, tree: Path) -> None:
-    tree.mkdir(mode=0o755)
+    tree.mkdir(parents=True, mode=0o755)
     place.run(
         "tar", "--extract", "--file", base, "--directory", tree, "--numeric-owner",
         "--xattrs", "--xattrs-include=*", "--acls",
@@ -211,25 +207,6 @@ def _lay_base_tree(given: Ingredients, base: Path, tree: Path) -> None:
             link.symlink_to(f"/usr/lib/systemd/system/{unit}.service")
 
 
-def _await_answer(builders: Estate, host: Host) -> None:
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while True:
-        done = subprocess.run(
-            [*ssh.command(builders, host), "true"], capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0:
-            return
-        if time.monotonic() > deadline:
-            raise Error(
-                "kit-image",
-                _("The builder {host} does not answer: {said}").format(
-                    host=host.name, said=done.stderr.strip()
-                ),
-                _("Run `kit build` again; if it stays so, look at `rmc-dr lab status`."),
-            )
-        time.sleep(0.3)
-
-
 def _run_roles(given: Ingredients, host: Host, doing: dict[str, str]) -> None:
     def tell(kind: str, **event: Any) -> None:
         if kind == "task" and event.get("status") == "started":
@@ -253,6 +230,16 @@ def _run_roles(given: Ingredients, host: Host, doing: dict[str, str]) -> None:
             ),
             _("Ansible's own words are in {log}.").format(log=log),
         )
+
+
+def _silent(host: Host) -> Error:
+    return Error(
+        "kit-image",
+        _("The builder {host} does not answer over SSH.").format(host=host.name),
+        _("Run `kit build` again. If it stays so, look at the machine's console log below {folder}.").format(
+            folder=host_folder(host.name)
+        ),
+    )
 
 
 def _prove_sealed(name: str, tree: Path) -> None:

@@ -28,6 +28,7 @@ BASE = (
     "systemd", "systemd-sysv", "udev", "zstd",
 )  # fmt: skip
 FRESH_DAYS = 30
+EPOCH = 1735689600  # one time for all files: the same packages make the same base tree
 PLAYBOOK = "kit-image.yml"
 NO_RECOMMENDS = 'APT::Install-Recommends "false"'
 
@@ -88,7 +89,8 @@ def _fetch(target: Path, lists: Mapping[str, Sequence[str]]) -> None:
     # A process namespace of its own that dies with us: a build that is killed leaves no mount and no child.
     place.run(
         "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child",
-        "env", f"TMPDIR={scratch}", "SOURCE_DATE_EPOCH=1735689600", "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
+        "env", f"TMPDIR={scratch}", f"SOURCE_DATE_EPOCH={EPOCH}",
+        "mmdebstrap", "--quiet", "--mode=root", "--variant=minbase",
         f"--include={','.join(BASE)}", f"--aptopt={NO_RECOMMENDS}",
         *(f"--customize-hook={_download(packages)}" for packages in lists.values() if packages),
         f'--customize-hook=mv "$1"/var/cache/apt/archives/*.deb {shlex.quote(str(debs))}',

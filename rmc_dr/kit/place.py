@@ -33,7 +33,7 @@ def draft(target: Path) -> Path:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """One build at a time on this machine. Raises Locked `kit-busy`; the kernel frees a dead holder's lock."""
+    """One build at a time on this machine: raises Locked `kit-busy`. A dead holder holds no lock."""
     handle = os.open(cache("") / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -37,7 +37,7 @@ LARGEST_KEY = 65536
 
 
 def remains(tree: Path) -> list[str]:
-    """Paths, relative to the tree, that hold an identity, a key, a package source or a trace of the builder."""
+    """Paths, relative to the tree, of an identity, a key, a package source or a trace of the builder."""
     found = {path for pattern in FORBIDDEN for path in tree.glob(pattern) if not _is_empty(path)}
     found |= set(_private_keys(tree))
     return sorted(str(path.relative_to(tree)) for path in found)

@@ -92,9 +92,7 @@ def _check_signature(kit: Path, text: bytes, allowed_signers: Path) -> None:
                 _use_another(),
             )
         case "wrong":
-            raise Refused(
-                "kit-signature", _("The signature of the kit's manifest is wrong."), _use_another()
-            )
+            raise Refused("kit-signature", _("The signature of the kit's manifest is wrong."), _use_another())
         case "good":
             pass
 
@@ -121,7 +119,9 @@ def _compare_files(kit: Path, manifest: Manifest) -> None:
     if foreign := sorted(found.keys() - manifest.files.keys()):
         raise Refused(
             "kit-foreign-file",
-            _("The kit holds files that its manifest does not name: {names}.").format(names=", ".join(foreign)),
+            _("The kit holds files that its manifest does not name: {names}.").format(
+                names=", ".join(foreign)
+            ),
             _("Move them out of the kit after you know who put them there."),
         )
     for name, size in found.items():
