@@ -61,6 +61,21 @@ def make(estate: Estate) -> None:
         _make_control_certificate(folder, vault["tls"])
 
 
+def renew_application_passwords(estate: Estate) -> None:
+    """Put new database passwords of every application into the vault; the playbook makes the pair follow.
+
+    Raises as `make`. The old ones are forgotten: whoever still has them is locked out once the pair follows.
+    """
+    with _alone(estate.private_dir):
+        password = _password(estate)
+        vault = _read_vault(estate, password)
+        fresh = {
+            app.name: {**vault["apps"][app.name], **_passwords({}, "database_password")}
+            for app in estate.config.applications.apps
+        }
+        _write_vault(vault_file(estate), {**vault, "apps": {**vault["apps"], **fresh}}, password)
+
+
 def vault_file(estate: Estate) -> Path:
     """Where the vault stands: beside estate.yml; the lab's lies in its state folder, `lab up` links it."""
     if estate.config.power.driver == "lab":

@@ -43,6 +43,16 @@ def release(context: Context, /, host: str, as_json: bool) -> None:
     _show(context, let_in(estate, estate.host(host), lambda *_event, **_fields: None))
 
 
+@fence.command(
+    hidden=True, help=_("New database passwords for the vault; only the fence's playbook calls it.")
+)
+@pass_context
+def renew_credentials(context: Context, /) -> None:
+    from rmc_dr.secrets import renew_application_passwords
+
+    renew_application_passwords(context.estate())
+
+
 def _show(context: Context, fences: Fences) -> None:
     if context.json:
         context.emit(asdict(fences))
