@@ -24,7 +24,6 @@ LOCK_KEY = 0x726D632D6472  # "rmc-dr"; advisory locks count per database, and ev
 STALE_LOCK_SECONDS = 5
 # PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
 NOT_YET = ("starting up", "shutting down", "not yet accepting connections", "in recovery mode")
-POSITIONS = ("current_lsn", "received_lsn", "replayed_lsn")
 
 LOOK: LiteralString = """
 select pg_is_in_recovery() as standby,
@@ -35,9 +34,9 @@ select pg_is_in_recovery() as standby,
                              from pg_control_checkpoint(), pg_control_recovery()))
             else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int
        end as timeline,
-       case when not pg_is_in_recovery() then pg_current_wal_lsn() - '0/0' end as current_lsn,
-       pg_last_wal_receive_lsn() - '0/0' as received_lsn,
-       pg_last_wal_replay_lsn() - '0/0' as replayed_lsn,
+       case when not pg_is_in_recovery() then (pg_current_wal_lsn() - '0/0')::bigint end as current_lsn,
+       (pg_last_wal_receive_lsn() - '0/0')::bigint as received_lsn,
+       (pg_last_wal_replay_lsn() - '0/0')::bigint as replayed_lsn,
        case when pg_is_in_recovery()
             then exists (select from pg_stat_wal_receiver where status = 'streaming') end as streaming,
        case when pg_is_in_recovery() then pg_is_wal_replay_paused() end as replay_paused,
@@ -179,7 +178,6 @@ def _look(cursor: psycopg.Cursor[dict[str, Any]], host: Host) -> Node:
     if row is None:
         return Node(host.name, Role.UNKNOWN, host.address, "no answer")
     standby = row.pop("standby")
-    positions = {key: int(row.pop(key) or 0) or None for key in POSITIONS}
     replicas = [] if standby else cursor.execute(REPLICAS).fetchall()
     slots = [] if standby else cursor.execute(SLOTS).fetchall()
     return Node(
@@ -188,7 +186,6 @@ def _look(cursor: psycopg.Cursor[dict[str, Any]], host: Host) -> Node:
         address=host.address,
         replicas=tuple(Replica(**replica) for replica in replicas),
         slots=tuple(Slot(**slot) for slot in slots),
-        **positions,
         **row,
     )
 

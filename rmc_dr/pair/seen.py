@@ -81,7 +81,7 @@ class Node:
 
 @dataclass(frozen=True)
 class PatroniView:
-    """What Patroni on one host says. Where ``cluster_seen``, a ``leader`` of None means that there is none."""
+    """What Patroni on one host says; a ``leader`` of None means none only where ``cluster_seen``."""
 
     name: str
     answered: bool
