@@ -98,7 +98,7 @@ def pair_verdict(estate: Estate) -> str:
 
 def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> None:
     with ExitStack() as held, _canceled_by_signal() as canceled:
-        held.enter_context(hold_estate_lock(estate, journal.run_id))
+        held.enter_context(hold_estate_lock(estate, journal.run_id, request.options.get("break_lock")))
         engine.execute(
             engine.Run(
                 estate=estate,
@@ -113,7 +113,7 @@ def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> 
 
 
 def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
-    return verify(estate, hosts=[plan.target], junit=journal.path / "verify.xml")
+    return verify(estate, [estate.host(plan.target)], journal.path / "verify.xml")
 
 
 @contextmanager
