@@ -149,7 +149,7 @@ def test_a_stage_begun_again_undoes_what_stood_behind_it():
 
 def test_resume_steps_back_to_what_brings_the_needed_system_up():
     def at(done, reach):
-        return (NAMES + ["end"])[resume_index(STAGES, NAMES.index(done), reach)]
+        return [*NAMES, "end"][resume_index(STAGES, NAMES.index(done), reach)]
 
     assert at("reinstall", Reach.RESCUE) == "reinstall"
     assert at("reinstall", Reach.SILENT) == "fence"
