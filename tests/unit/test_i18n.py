@@ -30,6 +30,7 @@ SPOKEN = {"echo", "print", "prompt", "confirm", "secho", "Answer", "say"}
 SPOKEN_KEYWORDS = {"help", "hint", "reason", "prompt", "short_help", "epilog"}
 FORMS = {"note"}  # journal events whose `text` an operator reads
 LETTERS = re.compile(r"[A-Za-z]{2,}")
+MARKUP = re.compile(r"\[/?[a-z ]*\]")  # rich's
 UNTOUCHED = {"lab/load.py"}  # independent of rmc_dr; speaks JSON
 
 
@@ -167,7 +168,7 @@ def bare_words(node: ast.expr) -> str | None:
         return node.value if LETTERS.search(node.value) else None
     if isinstance(node, ast.JoinedStr):
         parts = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
-        return parts if LETTERS.search(parts) else None
+        return parts if LETTERS.search(MARKUP.sub("", parts)) else None
     if isinstance(node, ast.Call) and called(node) in ("Text", "format", "style"):
         inner = node.func.value if isinstance(node.func, ast.Attribute) and called(node) == "format" else None
         return (
