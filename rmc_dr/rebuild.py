@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 
 from rmc_dr import content, engine
 from rmc_dr.errors import BadInput, Refused
@@ -19,7 +20,7 @@ from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.pair import verdict
 from rmc_dr.plans import read_stages, rebuild_appserver
-from rmc_dr.record import Event, Journal, RunSummary, local_lock, open_run, read
+from rmc_dr.record import Event, Journal, RunSummary, local_lock, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
 
@@ -46,6 +47,8 @@ def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[List
     """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises."""
     with local_lock(estate.name, f"{plan.name} {plan.target}"):
         _refuse_open_run(estate)
+        for old in islice((run for run in runs() if run.state.estate == estate.name), 1):
+            end_leftovers(old.run_id)
         manifest = kit_verify.verify(estate, request.options.get("accept_expired_kit"))
         journal = Journal.create(
             plan,

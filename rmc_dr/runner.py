@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from rmc_dr import content
 from rmc_dr.estate import Estate, ansible_environment
+from rmc_dr.redact import Redactor
 
 OnEvent = Callable[..., object]
 Status = Literal["ok", "failed", "canceled"]
@@ -126,7 +127,7 @@ def run_playbook(
             cancel_callback=poll,
             quiet=True,
         )
-        _keep_log(Path(result.config.artifact_dir) / "stdout", log)
+        _keep_log(Path(result.config.artifact_dir) / "stdout", log, estate)
         status = _status(result.status, listener)
     finally:
         _close_connections(work / "ssh")
@@ -177,10 +178,12 @@ def _said(result: Mapping[str, Any]) -> str:
     return _said(items[0]) if items else "no message"
 
 
-def _keep_log(stdout: Path, log: Path) -> None:
+def _keep_log(stdout: Path, log: Path, estate: Estate) -> None:
+    """Keep what Ansible printed. Tasks with secrets carry no_log; this is the second guard."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    redactor = Redactor(estate.secrets.values() if estate.secrets else ())
     with suppress(FileNotFoundError):
-        shutil.copyfile(stdout, log)
+        log.write_text(redactor.clean(stdout.read_text(errors="replace")))
 
 
 def _close_connections(folder: Path) -> None:
