@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rmc_dr.errors import Error, Refused
 from rmc_dr.i18n import _
-from rmc_dr.lab.place import folder, run
+from rmc_dr.lab.place import alone, folder, run
 
 GIB = 1024**3
 SECTOR = 512
@@ -57,15 +58,15 @@ def make_blank(path: Path, size_gib: int) -> None:
 
 def attach(path: Path) -> Path:
     """The loop device of a disk file, with its partitions known to the kernel."""
-    device = attached(proven(path)) or Path(run("losetup", "--find", "--show", path).strip())
-    refresh(device)
+    with alone("disks"):
+        device = attached(proven(path)) or Path(run("losetup", "--find", "--show", path).strip())
+        refresh(device)
     return device
 
 
 def refresh(device: Path) -> None:
     """Make the kernel read the partition table anew; a disk without one has no partitions."""
-    stale = [entry.name for entry in Path("/sys/class/block", device.name).glob(f"{device.name}p*")]
-    if stale:
+    if _partition_nodes(device):
         run("partx", "--delete", device)
     if _table(device):
         run("partx", "--add", device)
@@ -90,28 +91,37 @@ def all_attached() -> dict[Path, Path]:
     return found
 
 
-def detach(device: Path) -> None:
-    """Let go of a loop device. Raises Error `lab-disk-busy` if something still uses it."""
+def detach(below: Path) -> None:
+    """Let go of every disk file below a folder of the lab. Raises Error `lab-disk-busy` if one is in use.
+
+    A freed loop device may be another disk's a moment later, so it is looked up again before each step.
+    """
     deadline = time.monotonic() + RELEASE_SECONDS
-    while device in all_attached():
-        if any(Path("/sys/class/block", device.name).glob(f"{device.name}p*")):
-            try:
-                run("partx", "--delete", device)
-            except Error:
-                time.sleep(0.1)  # a mount in a dying namespace
-        try:
-            run("losetup", "--detach", device)
-        except Error:
-            time.sleep(0.1)
-        if device in all_attached() and time.monotonic() > deadline:
+    while devices := _attached_below(below):
+        with alone("disks"):
+            for device in _attached_below(below):
+                with suppress(Error):  # a mount in a dying namespace
+                    if _partition_nodes(device):
+                        run("partx", "--delete", device)
+                    run("losetup", "--detach", device)
+        if time.monotonic() > deadline:
             raise Error(
                 "lab-disk-busy",
-                _("{device} is still in use.").format(device=device),
+                _("{device} is still in use.").format(device=devices[0]),
                 _("Find its user with `grep {device} /proc/*/mounts`, end it, and try again.").format(
-                    device=device
+                    device=devices[0]
                 ),
             )
         time.sleep(0.02)
+
+
+def _attached_below(folder: Path) -> list[Path]:
+    below = folder.resolve()
+    return [device for device, backing in all_attached().items() if below in backing.parents]
+
+
+def _partition_nodes(device: Path) -> list[Path]:
+    return list(Path("/sys/class/block", device.name).glob(f"{device.name}p*"))
 
 
 def system_partitions(device: Path) -> tuple[Path, Path | None]:

@@ -28,8 +28,7 @@ def down(estate: Estate, say: Callable[[str], None], *, purge: bool = False) -> 
         names = _ours(estate)
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             list(pool.map(machine.power_off, names))
-        for device in disks.all_attached():
-            disks.detach(device)
+        disks.detach(folder())
         _unmount_all()
         presence.mark(up=False)
         presence.release_network()

@@ -222,7 +222,4 @@ def _no_boot(name: str, log: Path) -> Error:
 
 def _stop(name: str) -> None:
     cgroups.kill(name)
-    place = host_folder(name).resolve()
-    for device, backing in disks.all_attached().items():
-        if place in backing.parents:
-            disks.detach(device)
+    disks.detach(host_folder(name))

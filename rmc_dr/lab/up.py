@@ -43,6 +43,7 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
         wanted = [host for host in hosts if _needs_install(host, manifest)]
         kept = [host for host in hosts if host not in wanted]
         wanted += _boot(estate, kept, say)
+        wanted += _silent_applications(estate, [host for host in kept if host not in wanted])
         _install(estate, wanted, manifest, say)
     say(_("The lab is up: {hosts}.").format(hosts=_names(hosts)))
     return estate
