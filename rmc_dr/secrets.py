@@ -53,7 +53,7 @@ def make(estate: Estate) -> None:
         vault = _completed(before, estate)
         if vault != before:
             _write_vault(vault_file(estate), vault, password)
-        _write_derived(folder, vault)
+        _write_derived(folder, vault, estate)
         _make_key(folder / "id_ed25519", f"rmc-dr@{estate.name}")
         _make_key(folder / "kit_signing_key", SIGNER)
         signer = (folder / "kit_signing_key.pub").read_text().strip()
@@ -229,10 +229,18 @@ def _make_key(path: Path, comment: str) -> None:
     )
 
 
-def _write_derived(folder: Path, vault: Vault) -> None:
-    """Host keys are pinned by name; every builder of the kit shows the same key."""
+def _write_derived(folder: Path, vault: Vault, estate: Estate) -> None:
+    """Host keys are pinned by name and address; every builder of the kit shows the same key.
+
+    The address matters to tasks that Ansible delegates: a HostKeyAlias would name the wrong host there.
+    """
+    builders = [host for host in estate.hosts.values() if "builder" in host.groups]
+    known = {name: f"{name},{host.address}" for name, host in estate.hosts.items()}
+    known["builder"] = ",".join(
+        ["builder", *(word for host in builders for word in (host.name, host.address))]
+    )
     pinned = "".join(
-        f"{'builder,builder-*' if name == 'builder' else name} {' '.join(pair['public'].split()[:2])}\n"
+        f"{known.get(name, name)} {' '.join(pair['public'].split()[:2])}\n"
         for name, pair in sorted(vault["ssh_host_keys"].items())
     )
     write_atomically(folder / "ca.pem", vault["tls"]["ca_certificate"], 0o644)
