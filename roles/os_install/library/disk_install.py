@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 import traceback
+import uuid
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -41,6 +43,7 @@ options:
 """
 
 STATE = Path("/run/rmc-dr")
+LATEST = STATE / "latest-prepare"
 
 
 def main() -> None:
@@ -99,7 +102,9 @@ def _proven_disk(module: AnsibleModule) -> tuple[Disk, str]:
 
 def _work(module: AnsibleModule, disk: Disk) -> dict[str, object]:
     STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mine = _announce() if module.params["phase"] == "prepare" else None
     shell = Shell(module.run_command, _lock(module.params["lock_timeout"]))
+    _give_way(mine)
     os.unshare(os.CLONE_NEWNS)
     shell.run("mount", "--make-rprivate", "/")
     _refuse_running_system(disk)
@@ -110,10 +115,21 @@ def _work(module: AnsibleModule, disk: Disk) -> dict[str, object]:
     return make_bootable(shell, disk, module.params["root_uuid"], module.params["files"], STATE)
 
 
+def _announce() -> str:
+    """Make this the latest run that wants to prepare the disk."""
+    mine = uuid.uuid4().hex
+    LATEST.write_text(mine)
+    return mine
+
+
+def _give_way(mine: str | None) -> None:
+    """An orphan of a killed run that still waited for the lock must not erase what a later run has made."""
+    if mine is not None and LATEST.read_text() != mine:
+        raise CommandFailed("a later run has begun to prepare the disk; this one wrote nothing")
+
+
 def _lock(timeout: int) -> int:
     """Held by this process and every command it starts, so an orphan keeps it until it has really ended."""
-    import fcntl
-
     lock = os.open(STATE / "disk.lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + timeout
     while True:
