@@ -88,7 +88,8 @@ def lab() -> Lab:
     if os.geteuid() != 0:
         pytest.fail("the lab needs root")
     machine = Lab()
-    machine.ok("lab", "up", timeout=2400)
+    machine.ok("kit", "build", timeout=2400)
+    machine.ok("lab", "up", timeout=1200)
     return machine
 
 
