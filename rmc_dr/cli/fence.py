@@ -20,15 +20,15 @@ def fence() -> None:
 
 
 @fence.command(help=_("Does the host run its own system, and are users kept off it?"))
-@click.argument("host")
+@click.argument("host", required=False)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
-def status(context: Context, /, host: str, as_json: bool) -> None:
+def status(context: Context, /, host: str | None, as_json: bool) -> None:
     from rmc_dr.fence import status as look
 
     context.json = as_json or context.json
     estate = context.estate()
-    _show(context, look(estate, estate.host(host)))
+    _show(context, look(estate, estate.host(host) if host else estate.group("appserver")[0]))
 
 
 @fence.command(help=_("Boot the host if it is held in its rescue system, and let users in."))
