@@ -222,4 +222,5 @@ def _no_boot(name: str, log: Path) -> Error:
 
 def _stop(name: str) -> None:
     cgroups.kill(name)
+    network.unplug(name)
     disks.detach(host_folder(name))

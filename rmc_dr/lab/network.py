@@ -51,6 +51,17 @@ def down() -> None:
             run("ip", "route", "del", "unreachable", destination, "metric", str(LAST_METRIC))
 
 
+def unplug(machine: str) -> None:
+    """Remove a dead machine's end of its cable; the kernel takes its time with that of a killed one."""
+    while True:
+        try:
+            run("ip", "link", "show", "dev", f"vb-{machine}")
+        except Error:
+            return
+        with suppress(Error):
+            run("ip", "link", "delete", "dev", f"vb-{machine}")
+
+
 def is_up(network: Network) -> bool:
     """Whether the lab's bridge is in this network namespace."""
     return _links().get(_bridge(network), {}).get("ifalias") == MARK

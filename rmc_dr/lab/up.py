@@ -153,15 +153,17 @@ def _install(estate: Estate, hosts: Sequence[Host], manifest: Manifest, say: Say
         return
     say(_("Installing {hosts} (about 3 minutes) ...").format(hosts=_names(hosts)))
     rescue.tree(estate.config.kit.path)
-    for host in hosts:
+
+    def silent(host: Host) -> bool:
         target = guard.prove_target(host.name)
         condition.broken(target, condition.INSTALLING)
         machine.boot_rescue(estate, target)
-    silent = _those(lambda host: not presence.answers(estate, host, "rescue", ANSWER_SECONDS), hosts)
-    if silent:
+        return not presence.answers(estate, host, "rescue", ANSWER_SECONDS)
+
+    if dead := _those(silent, hosts):
         raise Error(
             "lab-rescue-silent",
-            _("The rescue system of {hosts} does not answer.").format(hosts=_names(silent)),
+            _("The rescue system of {hosts} does not answer.").format(hosts=_names(dead)),
             _("See console.log below {folder}.").format(folder=folder() / "hosts"),
         )
     log = folder() / "provision.log"
