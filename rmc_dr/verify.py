@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +29,8 @@ from rmc_dr.model import Check
 TIMEOUT_SECONDS = 900
 GROUPS = ("appserver", "dbserver", "store")
 DETAIL_LENGTH = 300
+LARGEST_JUNIT_BYTES = 20_000_000
+TESTED = re.compile(r"test_(?P<what>\w+)(?:\[(?:ansible://)?(?P<host>[^\]]+)\])?")
 
 
 def hosts_of(estate: Estate, group: str | None) -> list[Host]:
@@ -40,73 +45,166 @@ def hosts_of(estate: Estate, group: str | None) -> list[Host]:
 
 
 def verify(estate: Estate, hosts: Sequence[Host], junit: Path) -> list[Check]:
-    """Run every check of these hosts; what pytest saw is kept in ``junit``. Raises Error if it cannot run."""
-    checks = [*_host_checks(estate, hosts, junit)]
-    for host in hosts:
-        if "appserver" in host.groups:
-            checks += journey.prove(estate, host)
-    return checks
+    """Run every check of these hosts; ``junit`` keeps them as JUnit XML. Raises Error if they cannot run."""
+    checks = _host_checks(estate, hosts, junit)
+    journeys = [
+        check for host in hosts if "appserver" in host.groups for check in journey.prove(estate, host)
+    ]
+    add_to_junit(junit, "journeys", journeys)
+    return [*checks, *journeys]
 
 
-def _host_checks(estate: Estate, hosts: Sequence[Host], junit: Path) -> Iterator[Check]:
-    groups = [group for group in GROUPS if any(group in host.groups for host in hosts)]
-    files = [content.root() / "tests" / "host" / f"test_{name}.py" for name in ("common", *groups)]
+def _host_checks(estate: Estate, hosts: Sequence[Host], junit: Path) -> list[Check]:
     junit.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rmc-dr-verify-") as folder:
-        inventory, facts = Path(folder) / "inventory.yml", Path(folder) / "facts.json"
-        inventory.write_text(yaml.safe_dump(_inventory(estate, hosts)))
-        facts.write_text(json.dumps(_facts(estate)))
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull),
-                *("--rootdir", str(content.root() / "tests" / "host"), f"--ansible-inventory={inventory}"),
-                *(f"--junit-xml={junit}", *map(str, files)),
-            ],
-            env={**os.environ, "RMC_DR_HOST_FACTS": str(facts)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    if done.returncode not in (0, 1) or not junit.is_file():
+    with tempfile.TemporaryDirectory(prefix="rmc-dr-") as name:
+        folder = Path(name)
+        (folder / "inventory.yml").write_text(yaml.safe_dump(inventory(estate, hosts, folder)))
+        (folder / "facts.json").write_text(json.dumps(facts(estate)))
+        (folder / "ansible.cfg").write_text("[defaults]\n")
+        try:
+            code, said = _run(command(hosts, folder, junit), folder)
+        finally:
+            _close_connections(estate, hosts, folder)
+    if code not in (0, 1) or not junit.is_file():
         raise Error(
             "verify-broken",
-            _("The host checks could not run (pytest ended with {code}).").format(code=done.returncode),
-            _("They said: {said}").format(said=" ".join(done.stdout.split())[-DETAIL_LENGTH:]),
+            _("The host checks could not run (pytest ended with {code}).").format(code=code),
+            _("They said: {said}").format(said=" ".join(said.split())[-DETAIL_LENGTH:]),
         )
-    yield from read_junit(junit)
+    return list(read_junit(junit))
+
+
+def command(hosts: Sequence[Host], folder: Path, junit: Path) -> list[str]:
+    """The call of pytest. Of its plugins only testinfra is loaded, whatever else is installed here."""
+    checks = content.root() / "tests" / "host"
+    groups = [group for group in GROUPS if any(group in host.groups for host in hosts)]
+    return [
+        *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-c", os.devnull, "--rootdir", str(checks)),
+        *("-p", "testinfra.plugin", "-p", "no:cacheprovider"),
+        *(f"--ansible-inventory={folder / 'inventory.yml'}", f"--junit-xml={junit}"),
+        *(str(checks / f"test_{name}.py") for name in ("common", *groups)),
+    ]
+
+
+def _run(words: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Exit code and output; everything that was started ends with it."""
+    environment = {
+        **{
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("PYTEST_", "RMC_DR_VAULT_"))
+        },
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "RMC_DR_HOST_FACTS": str(folder / "facts.json"),
+    }
+    output = folder / "output"
+    with output.open("w") as stream:
+        child = subprocess.Popen(
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = child.wait(TIMEOUT_SECONDS)
+        except BaseException as error:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise Error(
+                "verify-slow",
+                _("The host checks did not end within {minutes} minutes.").format(
+                    minutes=TIMEOUT_SECONDS // 60
+                ),
+                _("Look whether the hosts answer: `rmc-dr` says what state the estate is in."),
+            ) from None
+    return code, output.read_text(errors="replace")
 
 
 def read_junit(junit: Path) -> Iterator[Check]:
     """The checks of a JUnit file; a skipped one has proven nothing and counts as failed."""
-    for case in ElementTree.parse(junit).iter("testcase"):  # noqa: S314 our own pytest wrote it
+    for case in _parsed(junit).iter("testcase"):
         bad = [child for child in case if child.tag in ("failure", "error", "skipped")]
-        name = case.get("name", "?").replace("ansible://", "")
-        yield Check(name, not bad, _first_line(bad[0]) if bad else "")
+        yield Check(readable(case.get("name", "?")), not bad, _first_line(bad[0]) if bad else "")
+
+
+def readable(name: str) -> str:
+    """`test_time_zone[ansible://app1]` as an operator reads it: `app1: time zone`."""
+    match = TESTED.fullmatch(name)
+    if match is None:
+        return name
+    what = match["what"].replace("_", " ")
+    return f"{match['host']}: {what}" if match["host"] else what
+
+
+def add_to_junit(junit: Path, suite: str, checks: Sequence[Check]) -> None:
+    """Add checks that pytest has not run to its file, as a suite of their own."""
+    if not checks:
+        return
+    root = _parsed(junit)
+    failed = sum(not check.passed for check in checks)
+    added = ElementTree.SubElement(
+        root, "testsuite", name=suite, tests=str(len(checks)), failures=str(failed)
+    )
+    for check in checks:
+        case = ElementTree.SubElement(added, "testcase", classname=suite, name=check.name)
+        if not check.passed:
+            ElementTree.SubElement(case, "failure", message=check.detail)
+    ElementTree.ElementTree(root).write(junit, encoding="utf-8", xml_declaration=True)
+
+
+def _parsed(junit: Path) -> ElementTree.Element:
+    """Our own pytest wrote the file, but what failed hosts said is in it."""
+    text = junit.read_bytes()
+    if len(text) > LARGEST_JUNIT_BYTES or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise Error(
+            "verify-broken",
+            _("The report of the host checks cannot be trusted: {path}.").format(path=junit),
+            _("Look at the file; remove it and verify again."),
+        )
+    return ElementTree.fromstring(text)  # noqa: S314 no entities, as seen above
 
 
 def _first_line(element: ElementTree.Element) -> str:
     return " ".join((element.get("message") or element.text or "").split())[:DETAIL_LENGTH]
 
 
-def _inventory(estate: Estate, hosts: Sequence[Host]) -> dict[str, Any]:
+def inventory(estate: Estate, hosts: Sequence[Host], folder: Path) -> dict[str, Any]:
     """An inventory with literal values: testinfra speaks SSH by itself and renders no template."""
     children: dict[str, Any] = {group: {"hosts": {}} for group in GROUPS}
     for host in hosts:
         _program, *options, destination = ssh.command(estate, host)
         user, _at, address = destination.partition("@")
+        shared = ("-o", "ControlMaster=auto", "-o", f"ControlPath={folder}/%C", "-o", "ControlPersist=60")
         connection = {
             "ansible_host": address,
             "ansible_user": user,
-            "ansible_ssh_common_args": " ".join(options),
+            "ansible_ssh_common_args": shlex.join([*options, *shared]),
         }
         for group in host.groups:
             children[group]["hosts"][host.name] = connection
     return {"all": {"children": children}}
 
 
-def _facts(estate: Estate) -> dict[str, Any]:
+def _close_connections(estate: Estate, hosts: Sequence[Host], folder: Path) -> None:
+    for host in hosts:
+        program, *options, destination = ssh.command(estate, host)
+        subprocess.run(
+            [program, *options, "-o", f"ControlPath={folder}/%C", "-O", "exit", destination],
+            capture_output=True,
+            check=False,
+            timeout=10,
+        )
+
+
+def facts(estate: Estate) -> dict[str, Any]:
+    """What the checks compare the hosts with. No secret is in it."""
     config = estate.config
     etcd = [config.etcd.client_port, config.etcd.peer_port]
     ports = {
@@ -114,12 +212,21 @@ def _facts(estate: Estate) -> dict[str, Any]:
         "dbserver": [config.database.port, config.database.rest_port, *etcd],
         "store": [443, *etcd],
     }
-    hosts = hosts_of(estate, None)
     return {
         "timezone": config.timezone,
-        "hosts": {host.name: host.address for host in hosts},
-        "ports": {host.name: [port for group in host.groups for port in ports[group]] for host in hosts},
+        "language": config.language,
+        "control": [str(address) for address in config.network.control],
+        "hosts": {
+            host.name: {
+                "address": host.address,
+                "ports": [port for group in host.groups for port in ports[group]],
+                "data": host.disk.data if host.disk else None,
+            }
+            for host in hosts_of(estate, None)
+        },
         "port": config.applications.port,
+        "rest_port": config.database.rest_port,
+        "etcd_port": config.etcd.client_port,
         "applications": [
             {"name": app.name, "context_root": app.context_root, "release": app.release}
             for app in config.applications.apps

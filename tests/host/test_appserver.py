@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 testinfra_hosts = ["ansible://appserver"]
+SERVER = "/var/lib/liberty/servers/rmc"
 FETCH = (
     "import ssl, sys, urllib.request as u;"
     "trust = ssl.create_default_context(cafile='/etc/rmc-dr/tls/ca.pem');"
@@ -23,19 +24,23 @@ def test_runtime_is_debians_openjdk(host):
     assert 'version "21' in host.run("java -version").stderr
 
 
-def test_only_the_described_features_are_installed(host):
-    described = host.check_output("grep -rho '<feature>[^<]*' /opt/liberty --include=server.xml")
-    wanted = {line.removeprefix("<feature>").lower() for line in described.splitlines()}
-    log = host.check_output(
-        "grep -rh CWWKF0012I /opt/liberty /var/lib/liberty /var/log/liberty 2>/dev/null | tail -1"
-    )
-    installed = {name.strip().lower() for name in re.search(r"\[([^][]*)\]\.?$", log).group(1).split(",")}
-    assert wanted <= installed
+def test_runtime_holds_the_features_in_use_and_no_others(host):
+    used = set(re.findall(r"<feature>([^<]+)</feature>", host.file(f"{SERVER}/server.xml").content_string))
+    _archive, *installed = host.check_output("cat /opt/liberty/current/.runtime").split()
+    assert used
+    assert set(installed) == used
 
 
-def test_every_application_answers_with_its_database(host, estate):
+def test_liberty_has_loaded_its_features(host):
+    used = re.findall(r"<feature>([^<]+)</feature>", host.file(f"{SERVER}/server.xml").content_string)
+    log = host.check_output("grep -h CWWKF0012I /var/log/liberty/messages*.log | tail -1")
+    loaded = {feature.strip().lower() for feature in log[log.rindex("[") + 1 : log.rindex("]")].split(",")}
+    assert {feature.lower() for feature in used} <= loaded
+
+
+def test_every_application_answers_with_its_database(host, estate, name):
     for application in estate["applications"]:
-        url = f"https://{host.check_output('hostname')}:{estate['port']}{application['context_root']}/api/health"
+        url = f"https://{name}:{estate['port']}{application['context_root']}/api/health"
         assert host.check_output("python3 -c %s %s", FETCH, url) == "200"
 
 
@@ -49,11 +54,14 @@ def test_attachments_lie_on_the_data_partition(host, estate):
     assert host.mount_point("/srv").exists
     for application in estate["applications"]:
         folder = host.file(f"/srv/attachments/{application['name']}")
-        assert (folder.is_directory, folder.user) == (True, "liberty")
+        assert (folder.is_directory, folder.user, folder.mode) == (True, "liberty", 0o750)
 
 
 def test_secrets_are_readable_by_liberty_alone(host):
-    loose = host.check_output(
-        "find /etc/liberty /opt/liberty -path '*variables*' -type f -perm /0077 2>/dev/null || true"
-    )
-    assert loose == ""
+    assert host.check_output(f"find {SERVER} -type f -perm /0007") == ""
+    assert host.check_output(f"find {SERVER}/variables -type f") != ""
+    assert host.check_output("stat -c %U:%G:%a /run/liberty/keystore.p12") == "liberty:liberty:600"
+
+
+def test_applications_cannot_change_their_own_code(host):
+    assert host.check_output("find /opt/apps /opt/liberty/ -not -user root -print -quit") == ""
