@@ -24,8 +24,7 @@ def observe_patroni(estate: Estate, host: Host, context: ssl.SSLContext) -> Patr
         except (httpx.HTTPError, ValueError) as error:
             return PatroniView(host.name, answered=False, error=str(error) or type(error).__name__)
         cluster = _ask(client, "/cluster")
-        history = _ask(client, "/history")
-    return _view(host.name, own, cluster, history)
+    return _view(host.name, own, cluster)
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def _ask(client: httpx.Client, path: str) -> Any:
         return None
 
 
-def _view(name: str, own: dict[str, Any], cluster: Any, history: Any) -> PatroniView:
+def _view(name: str, own: dict[str, Any], cluster: Any) -> PatroniView:
     members = cluster.get("members", []) if isinstance(cluster, dict) else []
     leaders = [member["name"] for member in members if member.get("role") in LEADER_ROLES]
     return PatroniView(
@@ -56,5 +55,4 @@ def _view(name: str, own: dict[str, Any], cluster: Any, history: Any) -> Patroni
         leader=leaders[0] if leaders else None,
         paused=bool(own.get("pause")),
         members={member["name"]: f"{member.get('role')}, {member.get('state')}" for member in members},
-        ends={line[0]: line[1] for line in history} if isinstance(history, list) else {},
     )

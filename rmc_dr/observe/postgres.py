@@ -25,28 +25,44 @@ STALE_LOCK_SECONDS = 5
 # PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
 NOT_YET = ("starting up", "shutting down", "not yet accepting connections", "in recovery mode")
 
+# No one place holds a standby's timeline: the receiver knows it while it runs, the control file after the
+# next restartpoint, and the names of the WAL files at its position always.
 LOOK: LiteralString = """
-select pg_is_in_recovery() as standby,
+with here as (
+  select pg_is_in_recovery() as standby,
+         (pg_last_wal_receive_lsn() - '0/0')::bigint as received,
+         (pg_last_wal_replay_lsn() - '0/0')::bigint as replayed
+), place as (
+  select *, greatest(received, replayed, 1) - 1 as last,
+         pg_size_bytes(current_setting('wal_segment_size')) as segment
+    from here
+)
+select standby, received as received_lsn, replayed as replayed_lsn,
+       case when not standby then (pg_current_wal_lsn() - '0/0')::bigint end as current_lsn,
        (select system_identifier::text from pg_control_system()) as system_identifier,
-       case when pg_is_in_recovery()
-            then coalesce((select received_tli from pg_stat_wal_receiver),
-                          (select greatest(timeline_id, min_recovery_end_timeline)
-                             from pg_control_checkpoint(), pg_control_recovery()))
+       case when standby then greatest(
+              (select received_tli from pg_stat_wal_receiver),
+              (select greatest(timeline_id, min_recovery_end_timeline)
+                 from pg_control_checkpoint(), pg_control_recovery()),
+              (select max(('x' || substr(name, 1, 8))::bit(32)::int) from pg_ls_waldir()
+                where name ~ '^[0-9A-F]{24}$'
+                  and substr(name, 9) = lpad(upper(to_hex(last >> 32)), 8, '0')
+                                     || lpad(upper(to_hex(last % 4294967296 / segment)), 8, '0')))
             else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int
        end as timeline,
-       case when not pg_is_in_recovery() then (pg_current_wal_lsn() - '0/0')::bigint end as current_lsn,
-       (pg_last_wal_receive_lsn() - '0/0')::bigint as received_lsn,
-       (pg_last_wal_replay_lsn() - '0/0')::bigint as replayed_lsn,
-       case when pg_is_in_recovery()
+       case when standby
             then exists (select from pg_stat_wal_receiver where status = 'streaming') end as streaming,
-       case when pg_is_in_recovery() then pg_is_wal_replay_paused() end as replay_paused,
-       case when not pg_is_in_recovery() then null
-            when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+       case when standby then pg_is_wal_replay_paused() end as replay_paused,
+       case when not standby then null
+            when received = replayed then 0
             else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())
        end::float as replay_age_seconds,
        current_setting('data_checksums') = 'on' as checksums,
        current_setting('server_version') as version
+  from place
 """
+# Made by the role databases: a monitor may not read files, and no view shows where timelines forked.
+HISTORY: LiteralString = "select rmc_dr.timeline_history(%s) as history"
 REPLICAS: LiteralString = """
 select coalesce(application_name, '') as name, coalesce(host(client_addr), '') as address,
        coalesce(state, '') as state, coalesce(sync_state, '') as sync_state,
@@ -174,9 +190,7 @@ def _connect(
 
 
 def _look(cursor: psycopg.Cursor[dict[str, Any]], host: Host) -> Node:
-    row = cursor.execute(LOOK).fetchone()
-    if row is None:
-        return Node(host.name, Role.UNKNOWN, host.address, "no answer")
+    row = cursor.execute(LOOK).fetchone() or {}
     standby = row.pop("standby")
     replicas = [] if standby else cursor.execute(REPLICAS).fetchall()
     slots = [] if standby else cursor.execute(SLOTS).fetchall()
@@ -186,8 +200,27 @@ def _look(cursor: psycopg.Cursor[dict[str, Any]], host: Host) -> Node:
         address=host.address,
         replicas=tuple(Replica(**replica) for replica in replicas),
         slots=tuple(Slot(**slot) for slot in slots),
+        forks=_forks(cursor, row["timeline"]),
         **row,
     )
+
+
+def _forks(cursor: psycopg.Cursor[dict[str, Any]], timeline: int) -> tuple[tuple[int, int], ...] | None:
+    """The ended timelines before this one, each with its last byte; None where that cannot be read."""
+    if timeline == 1:
+        return ()
+    try:
+        row = cursor.execute(HISTORY, [timeline]).fetchone()
+    except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
+        return None
+    lines = [line.split() for line in ((row or {}).get("history") or "").splitlines()]
+    forks = [(int(words[0]), _position(words[1])) for words in lines if len(words) > 1 and words[0].isdigit()]
+    return tuple(forks) or None
+
+
+def _position(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import combinations
 
 from rmc_dr.i18n import _
 from rmc_dr.pair.seen import EtcdMember, Health, Node, PairObservation, Role, lag, replica_of
@@ -65,40 +66,44 @@ def _diverged(seen: PairObservation) -> Verdict | None:
             Name.DIVERGED,
             (_("The nodes are different databases (system identifiers: {nodes}).").format(nodes=text),),
         )
-    reasons = [
-        reason
-        for primary in seen.with_role(Role.PRIMARY)
-        for standby in seen.with_role(Role.STANDBY)
-        if (reason := _off_the_primarys_history(seen, primary, standby))
+    running = [*seen.with_role(Role.PRIMARY), *seen.with_role(Role.STANDBY)]
+    strangers = [
+        (one, other)
+        for one, other in combinations(running, 2)
+        if _follows(other, one) is False and (one.role is Role.PRIMARY or _follows(one, other) is False)
     ]
-    return Verdict(Name.DIVERGED, tuple(reasons)) if reasons else None
+    return Verdict(Name.DIVERGED, tuple(_apart(*pair) for pair in strangers)) if strangers else None
 
 
-def _off_the_primarys_history(seen: PairObservation, primary: Node, standby: Node) -> str:
-    """Why the standby holds WAL that the primary never wrote; empty where it does not, or nobody knows.
+def _apart(one: Node, other: Node) -> str:
+    return _(
+        "{other} (timeline {theirs}) holds WAL that is not in the history of {one} (timeline {ours})."
+    ).format(other=other.name, theirs=other.timeline, one=one.name, ours=one.timeline)
 
-    A standby that receives right now is on the primary's history: PostgreSQL would not stream otherwise, and
-    two looks a moment apart must not be compared.
+
+def _follows(node: Node, other: Node) -> bool | None:
+    """Whether all WAL of ``node`` lies on the history of ``other``; None where that cannot be told.
+
+    Two nodes promoted apart may give their timelines the same number: only the forks tell them apart.
     """
-    if standby.streaming or standby.timeline is None or primary.timeline is None or standby.lsn is None:
-        return ""
-    names = {"standby": standby.name, "primary": primary.name}
-    if standby.timeline > primary.timeline:
-        return _("{standby} is on timeline {theirs}, later than {primary}'s {ours}.").format(
-            **names, theirs=standby.timeline, ours=primary.timeline
-        )
-    if standby.timeline == primary.timeline:
-        if primary.current_lsn is not None and standby.lsn > primary.current_lsn:
-            return _("{standby} holds {bytes} bytes of WAL that {primary} never wrote.").format(
-                **names, bytes=standby.lsn - primary.current_lsn
-            )
-        return ""
-    ends = [view.ends[standby.timeline] for view in seen.patroni if standby.timeline in view.ends]
-    if ends and standby.lsn > max(ends):
-        return _("{standby} went on for {bytes} bytes after timeline {timeline} had ended.").format(
-            **names, bytes=standby.lsn - max(ends), timeline=standby.timeline
-        )
-    return ""
+    if node.timeline is None or other.timeline is None:
+        return None
+    if node.timeline > other.timeline:
+        return False
+    if node.forks is not None and other.forks is not None and node.forks != other.forks[: len(node.forks)]:
+        return False
+    if node.timeline == other.timeline:
+        if node.forks is not None and other.forks is not None and node.forks != other.forks:
+            return False
+        # Two looks a moment apart: a standby that receives may be seen ahead of the primary.
+        ahead = node.lsn is not None and other.lsn is not None and node.lsn > other.lsn
+        return not (ahead and other.role is Role.PRIMARY and not node.streaming)
+    if other.forks is None:
+        return None
+    end = dict(other.forks).get(node.timeline)
+    if end is None:
+        return False
+    return None if node.lsn is None else node.lsn <= end
 
 
 def _no_quorum(seen: PairObservation) -> Verdict | None:

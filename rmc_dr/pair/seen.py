@@ -60,6 +60,7 @@ class Node:
     error: str = ""
     system_identifier: str | None = None
     timeline: int | None = None
+    forks: tuple[tuple[int, int], ...] | None = None  # ended timelines before this one: number, last byte
     current_lsn: int | None = None
     received_lsn: int | None = None
     replayed_lsn: int | None = None
@@ -92,7 +93,6 @@ class PatroniView:
     leader: str | None = None
     paused: bool = False
     members: Mapping[str, str] = field(default_factory=dict)  # name -> role and state, as Patroni words them
-    ends: Mapping[int, int] = field(default_factory=dict)  # timeline -> the byte position at which it ended
 
 
 @dataclass(frozen=True)

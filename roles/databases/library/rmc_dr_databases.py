@@ -64,6 +64,11 @@ def acting_as(account: str) -> Iterator[None]:
         os.seteuid(0)
 
 
+HISTORY = """
+select pg_read_file('pg_wal/' || lpad(upper(to_hex(timeline)), 8, '0') || '.history', true)
+"""
+
+
 class Server:
     """The connections to one server, and what was changed through them."""
 
@@ -152,6 +157,25 @@ def ensure_schema(server: Server, cursor: Any, role: str, database: str) -> None
     server.ensure(cursor, not cursor.fetchone()[0], statement, f"{role} may use the schema of {database}")
 
 
+def ensure_history(server: Server, cursor: Any, monitor: str) -> None:
+    """Lets the monitor read where timelines forked, and no other file."""
+    names = {"schema": sql.Identifier(monitor), "role": sql.Identifier(monitor), "body": sql.Literal(HISTORY)}
+    cursor.execute(
+        "select prosrc from pg_proc join pg_namespace n on n.oid = pronamespace"
+        " where nspname = %s and proname = 'timeline_history'",
+        [monitor],
+    )
+    statement = sql.SQL("""
+        create schema if not exists {schema};
+        create or replace function {schema}.timeline_history(timeline integer) returns text
+            language sql stable security definer set search_path = pg_catalog as {body};
+        revoke all on function {schema}.timeline_history(integer) from public;
+        grant usage on schema {schema} to {role};
+        grant execute on function {schema}.timeline_history(integer) to {role};
+    """).format(**names)
+    server.ensure(cursor, cursor.fetchone() != (HISTORY,), statement, f"timeline history for {monitor}")
+
+
 def ensure_all(server: Server, databases: list[str], monitor: str, passwords: dict[str, str]) -> bool:
     """Make everything; False where this node is no primary."""
     with server.connect("postgres") as cursor:
@@ -167,6 +191,7 @@ def ensure_all(server: Server, databases: list[str], monitor: str, passwords: di
         for role, password in passwords.items():
             ensure_password(server, cursor, role, password)
         ensure_connect(server, cursor, "postgres", [monitor, "rewind"])
+        ensure_history(server, cursor, monitor)
         for database in databases:
             ensure_database(server, cursor, database, f"{database}_owner")
             ensure_connect(server, cursor, database, [f"{database}_app"])

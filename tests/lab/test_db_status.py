@@ -1,0 +1,195 @@
+"""`rmc-dr db status` names every state of the pair, each made for real."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from conftest import Lab
+
+from rmc_dr.errors import Locked
+from rmc_dr.observe.postgres import hold_estate_lock
+
+pytestmark = pytest.mark.lab
+DATA = "/srv/postgresql/17/pair"
+RUN = f"runuser -u postgres -- /usr/lib/postgresql/17/bin/pg_ctl -D {DATA} -w"
+# Patroni alone: its unit kills only the main process, so PostgreSQL goes on; `stop` cancels the restart.
+KILL_PATRONI = "systemctl kill --kill-whom=main -s KILL patroni; systemctl stop patroni; sleep 1"
+AS_STANDBY = f"{KILL_PATRONI}; {RUN} stop -m fast; touch {DATA}/standby.signal; {RUN} start >/dev/null"
+SOON = 90
+
+
+class Pair:
+    """The pair of the lab, its nodes named by what they are when the test begins."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        seen = self.until("healthy", "diverged", seconds=120)
+        if seen["verdict"] == "diverged":
+            standby = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "standby")
+            self.on("db1", f"patronictl -c /etc/patroni/config.yml reinit pair {standby} --force --wait")
+            seen = self.until("healthy", seconds=120)
+        roles = {node["role"]: node["name"] for node in seen["seen"]["nodes"]}
+        self.primary, self.standby = roles["primary"], roles["standby"]
+
+    def look(self) -> dict[str, Any]:
+        said = self.lab.run("db", "status", "--json")
+        document: dict[str, Any] = json.loads(said.out)
+        assert said.code == (0 if document["verdict"] == "healthy" else 1), said.err
+        return document
+
+    def until(self, *names: str, seconds: float = SOON) -> dict[str, Any]:
+        """Look until the verdict is one of these. Fails with the last look."""
+        deadline = time.monotonic() + seconds
+        while (seen := self.look())["verdict"] not in names:
+            assert time.monotonic() < deadline, json.dumps(seen, indent=1)
+            time.sleep(1)
+        return seen
+
+    def on(self, host: str, script: str) -> str:
+        return self.lab.ok("lab", "exec", host, "sh", "-c", script).out
+
+    def sql(self, host: str, statement: str) -> str:
+        return self.on(host, f'runuser -u postgres -- psql -X -A -t -d postgres -c "{statement}"')
+
+
+@pytest.fixture
+def pair(lab: Lab) -> Iterator[Pair]:
+    mend(lab)
+    yield Pair(lab)
+    mend(lab)
+
+
+def mend(lab: Lab) -> None:
+    """Undo what a test did; Patroni itself demotes and rewinds what must not lead."""
+    lab.ok("lab", "heal")
+    for host in ("store1", "db1", "db2"):
+        lab.run("lab", "exec", host, "sh", "-c", "nft delete table inet cut; systemctl start etcd")
+    for host in ("db1", "db2"):
+        lab.ok("lab", "exec", host, "systemctl", "start", "patroni")
+    lab.run("lab", "exec", "db1", "patronictl", "-c", "/etc/patroni/config.yml", "resume")
+
+
+def test_standby_stopped(pair: Pair):
+    pair.on(pair.standby, "systemctl stop patroni")
+    seen = pair.until("standby-down")
+    assert any(pair.standby in reason for reason in seen["reasons"])
+
+
+def test_primary_stopped_and_taken_over(pair: Pair):
+    """The primary dies with its Patroni: first nobody takes writes, then the synchronous standby does."""
+    pair.on(pair.primary, f"{KILL_PATRONI}; {RUN} -m immediate stop")
+    pair.until("no-primary", "standby-down")
+    seen = pair.until("standby-down")
+    assert [node["name"] for node in seen["seen"]["nodes"] if node["role"] == "primary"] == [pair.standby]
+
+
+def test_both_stopped(pair: Pair):
+    pair.on(pair.standby, "systemctl stop patroni")
+    pair.on(pair.primary, "systemctl stop patroni")
+    pair.until("no-primary")
+
+
+def test_quorum_gone(pair: Pair):
+    for host in ("store1", pair.standby):
+        pair.on(host, "systemctl stop etcd")
+    seen = pair.until("no-quorum")
+    # Not a moment's verdict: it stays while the primary serves on without etcd.
+    time.sleep(25)
+    assert pair.look()["verdict"] == "no-quorum"
+    assert "primary" in [node["role"] for node in seen["seen"]["nodes"]]
+
+
+def test_promoted_by_hand_beside_a_running_primary(pair: Pair):
+    pair.on(pair.standby, f"{KILL_PATRONI}; {RUN} promote")
+    seen = pair.until("split-brain")
+    assert seen["next"].startswith("ansible")
+
+
+def test_network_cut_between_the_nodes(pair: Pair):
+    pair.lab.ok("lab", "break", pair.standby, "--how", "network", "--to", pair.primary)
+    pair.until("standby-down", "no-quorum")
+
+
+def test_network_cut_from_here(pair: Pair):
+    """Patroni still vouches for the primary only if it can be asked: cut from both, nothing is known."""
+    control = pair.lab.estate().config.network.control[0]
+    cut = (
+        "nft 'add table inet cut; add chain inet cut in { type filter hook input priority -300; };"
+        f" add rule inet cut in ip saddr {control} tcp dport {{ 5432, 8008, 2379 }} drop'"
+    )
+    pair.on(pair.primary, cut)
+    assert pair.look()["verdict"] == "unknown"
+    pair.on(pair.standby, cut)
+    assert pair.look()["verdict"] == "unknown"
+
+
+@pytest.mark.long
+def test_patroni_dead_on_the_standby(pair: Pair):
+    pair.on(pair.standby, KILL_PATRONI)
+    pair.until("unprotected")
+
+
+@pytest.mark.long
+def test_replay_paused(pair: Pair):
+    """Patroni would resume the replay by itself, so it has to be dead for this."""
+    pair.on(pair.standby, KILL_PATRONI)
+    pair.sql(pair.standby, "select pg_wal_replay_pause()")
+    pair.until("standby-lagging")
+
+
+@pytest.mark.long
+def test_both_standby(pair: Pair):
+    pair.on(pair.standby, KILL_PATRONI)
+    pair.on(pair.primary, AS_STANDBY)
+    pair.until("both-standby")
+
+
+@pytest.mark.long
+def test_diverged(pair: Pair):
+    """Promoted apart, both wrote. Then both give their new timeline the same number, and Patroni sees no harm."""
+    pair.on(pair.standby, f"{KILL_PATRONI}; {RUN} promote")
+    pair.sql(
+        pair.primary,
+        "create table if not exists lost (n int); insert into lost select generate_series(1, 9999)",
+    )
+    pair.on(pair.primary, AS_STANDBY)
+    pair.on(pair.standby, "systemctl start patroni")
+    pair.until("diverged")
+    pair.on(pair.primary, "systemctl start patroni")
+    pair.until("split-brain", "diverged")
+    time.sleep(30)
+    nodes = pair.until("diverged")["seen"]["nodes"]
+    assert nodes[0]["timeline"] == nodes[1]["timeline"]
+    pair.sql(pair.primary, "drop table lost")
+
+
+@pytest.mark.long
+def test_disagreement(pair: Pair):
+    """While Patroni is paused somebody moves the primary behind its back."""
+    pair.on(pair.primary, "patronictl -c /etc/patroni/config.yml pause --wait")
+    pair.on(pair.standby, KILL_PATRONI)
+    pair.on(pair.primary, f"{KILL_PATRONI}; {RUN} stop -m fast; systemctl start patroni")
+    pair.on(pair.standby, f"{RUN} promote")
+    pair.until("disagreement")
+
+
+def test_one_run_at_a_time_on_the_primary(pair: Pair):
+    """The advisory lock is held by the session, named in the refusal, and gone with it."""
+    hold = partial(hold_estate_lock, pair.lab.estate())
+    with hold("first-1") as held:
+        assert held
+        said = pair.sql(
+            pair.primary, "select application_name from pg_stat_activity where usename = 'rmc_dr'"
+        )
+        assert "rmc-dr run first-1" in said
+        with pytest.raises(Locked, match="first-1"), hold("second-1"):
+            pytest.fail("two runs hold the estate")
+        with hold("first-1"):
+            pass  # a dead session of the same run is replaced
+    with hold("second-1") as held:
+        assert held
