@@ -76,7 +76,9 @@ def show(context: Context, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table(_("File"), _("Size"), _("SHA-256"), _("Version"), box=None)
+    table = Table(box=None)
+    for heading in (_("File"), _("Size"), _("SHA-256"), _("Version")):
+        table.add_column(heading, no_wrap=True)
     for name, file in sorted(manifest.files.items()):
         size = _("{n:.1f} MiB").format(n=file.size / MEBIBYTE)
         table.add_row(name, size, file.sha256[:16], _version(manifest, name))

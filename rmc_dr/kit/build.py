@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rmc_dr import __version__, content, secrets
 from rmc_dr import estate as estates
-from rmc_dr.errors import Refused
+from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.kit import archives, images, packages, place, signature, verify
@@ -24,6 +24,8 @@ from rmc_dr.kit.manifest import FORMAT, NAME, Document, KitFile, Manifest, Versi
 from rmc_dr.kit.place import Say
 from rmc_dr.lab import presence
 
+GIBIBYTE = 1024**3
+NEEDED_GIB = 6
 EXCHANGE = 2  # renameat2(2): RENAME_EXCHANGE
 AT_FDCWD = -100
 
@@ -34,12 +36,15 @@ def build(estate: Estate, say: Say, *, liberty: Path | None = None, releases: Pa
     ``liberty`` and ``releases`` are the centre's own archive and releases. Raises Refused, Locked `kit-busy`
     or Error; the kit in place is never touched before a new one has been proven.
     """
+    kit = estate.config.kit.path
     _refuse_not_root()
+    _refuse_foreign_folder(kit)
     with place.alone():
-        kit = estate.config.kit.path
-        _clean(kit)
-        secrets.make(estate)
         builders = _builders(estate)
+        _clean(kit)
+        images.end_leftovers(builders)
+        signature.require_key(_signing_key(estate))
+        _refuse_no_room()
         lists = packages.package_lists(packages.image_roles())
         folder = packages.obtain(lists, say)
         archive = archives.obtain(estate, liberty, releases, say)
@@ -64,19 +69,49 @@ def _refuse_not_root() -> None:
         )
 
 
+def _refuse_foreign_folder(kit: Path) -> None:
+    """What stands at the kit's path is removed when a new kit takes its place, so it must be a kit."""
+    if kit.exists() and not (kit / NAME).is_file() and (not kit.is_dir() or any(kit.iterdir())):
+        raise Refused(
+            "kit-path-taken",
+            _("{path} exists and is not a kit; it would be replaced.").format(path=kit),
+            _("Name another folder in estate.kit.path, or move away what is there."),
+        )
+
+
+def _refuse_no_room() -> None:
+    free = shutil.disk_usage(place.cache("images")).free / GIBIBYTE
+    if free < NEEDED_GIB:
+        raise Refused(
+            "kit-no-room",
+            _("Building a kit needs {needed} GiB below {place}; {free:.1f} GiB are free.").format(
+                needed=NEEDED_GIB, place=content.STATE, free=free
+            ),
+            _("Free some room, or mount a larger disk there."),
+        )
+
+
+def _signing_key(estate: Estate) -> Path:
+    return estate.private_dir / "kit_signing_key"
+
+
 def _clean(kit: Path) -> None:
-    """Remove what a killed build left."""
+    """Remove what a killed build left half made."""
     kit.parent.mkdir(parents=True, exist_ok=True)
     kinds = ("packages", "archives", "releases", "images")
-    place.remove_drafts([*(place.cache(kind) for kind in kinds), kit.parent])
+    place.remove_drafts(place.cache(kind) for kind in kinds)
+    place.remove(place.draft(kit))
 
 
 def _builders(estate: Estate) -> Estate:
-    """The builder hosts: always the lab's, on this machine. An image knows no estate."""
+    """The builder hosts: always the lab's, on this machine. An image knows no estate.
+
+    Only the lab's secrets are made here; another estate's are its keeper's to make.
+    """
     lab = content.root() / "inventories" / "lab"
     builders = estate if estate.inventory == lab else estates.load(lab)
+    secrets.make(builders)
     if builders.secrets is None:
-        secrets.make(builders)
         link = presence.vault_link(builders)
         link.unlink(missing_ok=True)
         link.symlink_to(secrets.vault_file(builders))
@@ -157,11 +192,25 @@ def _put_together(
         versions=versions,
     )
     (draft / NAME).write_bytes(render(document))
-    signature.sign(draft / NAME, estate.private_dir / "kit_signing_key")
+    signature.sign(draft / NAME, _signing_key(estate))
     os.sync()
-    verify.prove(draft, estate.private_dir / "allowed_signers")
+    _prove(draft, estate, versions)
     _take_place(draft, kit)
     return verify.verify(estate)
+
+
+def _prove(draft: Path, estate: Estate, versions: Versions) -> None:
+    try:
+        verify.prove(draft, estate.private_dir / "allowed_signers")
+    except Refused as error:
+        images.forget(versions.images)
+        raise Error(
+            "kit-cache-damaged",
+            _("The new kit is not what was built: {problem} The kit in place was not touched.").format(
+                problem=error.message
+            ),
+            _("The cached images were removed. Check the disk, then run `kit build` again."),
+        ) from None
 
 
 def _take_place(draft: Path, kit: Path) -> None:

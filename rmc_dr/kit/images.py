@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from rmc_dr.lab import machine, network, presence
 from rmc_dr.lab.place import host_folder
 
 SYSTEM = "system"
-ZSTD_LEVEL = 5
+RUN = "kit-build"
+ZSTD_LEVEL = 3  # of 768 MB: 366 MB in 5 s of CPU; level 5: 358 in 12 s, level 10: 336 in 34 s
 KEEP = 3  # cached images of one name
 ANSWER_SECONDS = 60
 PROGRESS_SECONDS = 30
@@ -61,6 +63,16 @@ class Ingredients:
     roles: Mapping[str, Sequence[str]]
 
 
+@dataclass(frozen=True)
+class Work:
+    """One build. ``doing`` tells whoever waits what each image is busy with; ``given_up`` ends it early."""
+
+    given: Ingredients
+    say: Say
+    doing: dict[str, str] = field(default_factory=dict)
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+
 def obtain(given: Ingredients, say: Say) -> list[Image]:
     """All images of the kit, out of the cache or built side by side. Raises Error `kit-image`."""
     keys = {name: _key(given, name) for name in given.roles}
@@ -74,6 +86,15 @@ def obtain(given: Ingredients, say: Say) -> list[Image]:
             missing.insert(0, SYSTEM)
         _build_all(given, {name: keys[name] for name in missing}, keys[SYSTEM], say)
     return [image for name in wanted if (image := _cached(name, keys[name]))]
+
+
+def end_leftovers(builders: Estate) -> None:
+    """End what a killed build left running, and remove its trees."""
+    runner.end_leftovers(RUN)
+    for host in builders.group("builder"):
+        machine.kill(host.name)
+        place.remove(host_folder(host.name))
+    presence.release_network()
 
 
 def _begins_with_system(given: Ingredients, name: str) -> bool:
@@ -119,7 +140,7 @@ def _cached(name: str, key: str) -> Image | None:
 
 def _build_all(given: Ingredients, keys: Mapping[str, str], system_key: str, say: Say) -> None:
     network.up(given.builders.config.network)
-    doing: dict[str, str] = {}
+    work = Work(given, say)
     building: dict[str, Future[None]] = {}
 
     def build(name: str) -> None:
@@ -128,35 +149,38 @@ def _build_all(given: Ingredients, keys: Mapping[str, str], system_key: str, say
             if SYSTEM in building:
                 building[SYSTEM].result()
             base = _image_path(SYSTEM, system_key)
-        _build(given, name, keys[name], base, doing, say)
+        _build(work, name, keys[name], base)
 
     try:
         with ThreadPoolExecutor(len(keys)) as pool:
             for name in keys:
                 building[name] = pool.submit(build, name)
-            while wait(building.values(), timeout=PROGRESS_SECONDS).not_done:
-                say("  " + "; ".join(f"{name}: {task}" for name, task in sorted(doing.items())))
+            try:
+                while wait(building.values(), timeout=PROGRESS_SECONDS).not_done:
+                    doing = sorted(work.doing.copy().items())
+                    say("  " + "; ".join(f"{name}: {task}" for name, task in doing))
+            except BaseException:  # Ctrl-C: the pool waits for its threads, so tell them to end
+                work.given_up.set()
+                raise
             for future in building.values():
                 future.result()
     finally:
         presence.release_network()
 
 
-def _build(given: Ingredients, name: str, key: str, base: Path, doing: dict[str, str], say: Say) -> None:
-    """``doing`` tells whoever waits what each image is busy with."""
+def _build(work: Work, name: str, key: str, base: Path) -> None:
     started = time.monotonic()
+    given, doing = work.given, work.doing
     host = next(host for host in given.builders.group("builder") if host.image == name)
     tree = host_folder(host.name) / "tree"
     on = given.builders.config.network
-    machine.kill(host.name)
-    place.remove(host_folder(host.name))
     try:
         doing[name] = _("booting the builder")
         _lay_base_tree(given, base, tree)
         machine.boot_tree(host.name, tree, host.address, on, {given.packages.folder: "/mnt"})
         if not presence.answers(given.builders, host, "system", ANSWER_SECONDS):
             raise _silent(host)
-        _run_roles(given, host, doing)
+        _run_roles(work, host)
         doing[name] = _("packing")
         machine.power_off(host.name)
         _prove_sealed(name, tree)
@@ -167,7 +191,7 @@ def _build(given: Ingredients, name: str, key: str, base: Path, doing: dict[str,
         place.remove(host_folder(host.name))
     _forget_old(name)
     seconds = time.monotonic() - started
-    say(_("Image {name} is ready after {seconds:.0f} s.").format(name=name, seconds=seconds))
+    work.say(_("Image {name} is ready after {seconds:.0f} s.").format(name=name, seconds=seconds))
 
 
 def _lay_base_tree(given: Ingredients, base: Path, tree: Path) -> None:
@@ -207,18 +231,25 @@ def _lay_base_tree(given: Ingredients, base: Path, tree: Path) -> None:
             link.symlink_to(f"/usr/lib/systemd/system/{unit}.service")
 
 
-def _run_roles(given: Ingredients, host: Host, doing: dict[str, str]) -> None:
+def _run_roles(work: Work, host: Host) -> None:
+    given = work.given
+
     def tell(kind: str, **event: Any) -> None:
         if kind == "task" and event.get("status") == "started":
-            doing[host.image] = str(event["task"])
+            work.doing[host.image] = str(event["task"])
 
     log = place.cache("images") / f"{host.image}.log"
     outcome = runner.run_playbook(
         given.builders,
         PLAYBOOK,
-        variables={"liberty_kit_path": str(given.archives)},
+        variables={
+            "liberty_kit_path": str(given.archives),
+            "kit_image_done": list(given.roles[SYSTEM]) if _begins_with_system(given, host.image) else [],
+        },
         on_event=tell,
         log=log,
+        run_id=RUN,
+        canceled=work.given_up.is_set,
         limit=host.name,
     )
     if outcome.status != "ok":
@@ -285,10 +316,16 @@ def installed(status: str) -> dict[str, str]:
     return found
 
 
-def _forget_old(name: str) -> None:
+def forget(names: Iterable[str]) -> None:
+    """Remove all cached images of these names."""
+    for name in names:
+        _forget_old(name, keep=0)
+
+
+def _forget_old(name: str, keep: int = KEEP) -> None:
     notes = sorted(
         place.cache("images").glob(f"{name}-*.json"), key=lambda path: path.stat().st_mtime, reverse=True
     )
-    for note in notes[KEEP:]:
+    for note in notes[keep:]:
         note.unlink()
         note.with_suffix(".tar.zst").unlink(missing_ok=True)

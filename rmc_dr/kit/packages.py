@@ -95,6 +95,7 @@ def _fetch(target: Path, lists: Mapping[str, Sequence[str]]) -> None:
         *(f"--customize-hook={_download(packages)}" for packages in lists.values() if packages),
         f'--customize-hook=mv "$1"/var/cache/apt/archives/*.deb {shlex.quote(str(debs))}',
         SUITE, draft / "base.tar",
+        name="mmdebstrap",
         code="kit-packages",
         hint=_("`kit build` needs Debian's package mirror; check the network, then run it again."),
     )  # fmt: skip

@@ -66,8 +66,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def run(*command: str | Path, cwd: Path | None = None, code: str, hint: str) -> str:
-    """Run a tool and return what it printed. Raises Refused `kit-tool-missing`, else Error with ``code``."""
+def run(*command: str | Path, cwd: Path | None = None, code: str, hint: str, name: str = "") -> str:
+    """Run a tool and return what it printed. Raises Refused `kit-tool-missing`, else Error with ``code``.
+
+    ``name`` is what the operator reads where the tool is run by another.
+    """
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
@@ -77,7 +80,7 @@ def run(*command: str | Path, cwd: Path | None = None, code: str, hint: str) -> 
         raise tool_missing(words[0]) from None
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-600:]
-        raise Error(code, _("`{tool}` failed: {said}").format(tool=words[0], said=said), hint)
+        raise Error(code, _("`{tool}` failed: {said}").format(tool=name or words[0], said=said), hint)
     return done.stdout
 
 

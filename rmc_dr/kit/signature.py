@@ -15,14 +15,18 @@ SIGNER = "rmc-dr-kit"
 Verdict = Literal["good", "foreign", "wrong"]
 
 
-def sign(path: Path, key: Path) -> None:
-    """Write ``path``.sig beside a file. Raises BadInput `kit-no-key`, Error `kit-sign`."""
+def require_key(key: Path) -> None:
+    """Raises BadInput `kit-no-key`."""
     if not key.is_file():
         raise BadInput(
             "kit-no-key",
             _("The key that signs kits is not at {path}.").format(path=key),
             _("Run `rmc-dr estate init` on the machine that builds kits, or copy the key there."),
         )
+
+
+def sign(path: Path, key: Path) -> None:
+    """Write ``path``.sig beside a file. Raises Error `kit-sign`."""
     Path(f"{path}.sig").unlink(missing_ok=True)
     place.run(
         "ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", NAMESPACE, path,
