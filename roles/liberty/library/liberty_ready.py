@@ -15,7 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = """
 module: liberty_ready
 short_description: Wait for MicroProfile Health
-description: Fails at once when the service has ended, else after the timeout with what was said last.
+description: Fails at once when the service ended or an application cannot start, else after the timeout.
 options:
   url: {description: The readiness address., type: str, required: true}
   ca: {description: The CA that proves it., type: path, required: true}
@@ -24,6 +24,8 @@ options:
 author: [rmc-dr]
 """
 PAUSE_SECONDS = 0.25
+# An application that cannot start or whose file is missing; Liberty itself goes on without it.
+CANNOT_START = "CWWKZ0002E|CWWKZ0004E|CWWKZ0013E|CWWKZ0014W|CWWKZ0115E|CWWKZ0021E"
 
 
 class NotReady(Exception):
@@ -38,9 +40,11 @@ def wait(url: str, trust: ssl.SSLContext, service: str, timeout_seconds: float) 
         waited = time.monotonic() - started
         if said is None:
             return waited
-        state = _state(service)
+        state = _show(service, "ActiveState")
         if state not in ("active", "activating", "reloading"):
             raise NotReady(f"{service} is {state}: journalctl -u {service} says why.")
+        if said.startswith("status") and (error := _start_error(service)):
+            raise NotReady(f"An application cannot start: {error}")
         if waited > timeout_seconds:
             raise NotReady(f"Not ready after {waited:.0f} s: {said}")
         time.sleep(PAUSE_SECONDS)
@@ -65,8 +69,17 @@ def _down(answer: bytes) -> list[str]:
         return []
 
 
-def _state(service: str) -> str:
-    command = ["systemctl", "is-active", service]
+def _start_error(service: str) -> str:
+    """What this start of the service said of an application that cannot start; empty if nothing."""
+    invocation = f"_SYSTEMD_INVOCATION_ID={_show(service, 'InvocationID')}"
+    return _said("journalctl", "--quiet", "--output=cat", "--lines=1", f"--grep={CANNOT_START}", invocation)
+
+
+def _show(service: str, name: str) -> str:
+    return _said("systemctl", "show", "--value", f"--property={name}", service)
+
+
+def _said(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
