@@ -42,7 +42,7 @@ def verdict(seen: PairObservation) -> Verdict:
             return found
     primary = seen.with_role(Role.PRIMARY)[0]
     others = [node for node in seen.nodes if node is not primary]
-    for judge_standby in (_disagreement, _standby_down, _standby_lagging, _unprotected):
+    for judge_standby in (_disagreement, _standby_down, _standby_lagging, _half_seen, _unprotected):
         if found := judge_standby(seen, primary, others):
             return found
     return Verdict(Name.HEALTHY)
@@ -177,7 +177,7 @@ def _standby_down(seen: PairObservation, primary: Node, others: Sequence[Node]) 
         if node.role is not Role.STANDBY:
             continue
         replica = replica_of(primary, node)
-        if replica is None:
+        if replica is None or node.streaming is False:
             reasons.append(
                 _("{standby} runs but receives nothing from {primary}.").format(
                     standby=node.name, primary=primary.name
@@ -187,6 +187,12 @@ def _standby_down(seen: PairObservation, primary: Node, others: Sequence[Node]) 
             reasons.append(
                 _("{standby} is catching up with {primary} (state: {state}).").format(
                     standby=node.name, primary=primary.name, state=replica.state
+                )
+            )
+        elif None not in (node.timeline, primary.timeline) and node.timeline != primary.timeline:
+            reasons.append(
+                _("{standby} is still on timeline {theirs}, {primary} on {ours}.").format(
+                    standby=node.name, theirs=node.timeline, primary=primary.name, ours=primary.timeline
                 )
             )
     if not others:
@@ -213,6 +219,15 @@ def _standby_lagging(seen: PairObservation, primary: Node, others: Sequence[Node
     if reasons:
         return Verdict(Name.STANDBY_LAGGING, tuple(reasons))
     return Verdict(Name.UNKNOWN, tuple(unknown)) if unknown else None
+
+
+def _half_seen(seen: PairObservation, primary: Node, others: Sequence[Node]) -> Verdict | None:
+    """A node or a Patroni that answered, but left out what the verdict stands on."""
+    hosts = [node.name for node in (primary, *others) if None in (node.system_identifier, node.timeline)]
+    hosts += [node.name for node in others if None in (node.streaming, node.replay_paused)]
+    hosts += [view.name for view in seen.patroni if view.answered and view.role is None]
+    reasons = [_("{host} told only half of its state.").format(host=host) for host in sorted(set(hosts))]
+    return Verdict(Name.UNKNOWN, tuple(reasons)) if reasons else None
 
 
 def _unprotected(seen: PairObservation, primary: Node, others: Sequence[Node]) -> Verdict | None:

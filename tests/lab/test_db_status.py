@@ -151,7 +151,7 @@ def test_both_standby(pair: Pair):
 
 @pytest.mark.long
 def test_diverged(pair: Pair):
-    """Promoted apart, both wrote. Then both give their new timeline the same number, and Patroni sees no harm."""
+    """Promoted apart, both wrote; then both timelines bear the same number, and Patroni sees no harm."""
     pair.on(pair.standby, f"{KILL_PATRONI}; {RUN} promote")
     pair.sql(
         pair.primary,
