@@ -36,6 +36,7 @@ from rmc_dr.i18n import _
 
 SIGNER = "rmc-dr-kit"
 SPARE_IDENTITIES = ("rescue", "builder")
+POSTGRES = ("superuser_password", "replication_password", "rewind_password", "monitor_password")
 Vault = dict[str, Any]
 
 
@@ -173,11 +174,10 @@ def _write_vault(path: Path, vault: Vault, password: VaultSecret) -> None:
 
 def _completed(before: Vault, estate: Estate) -> Vault:
     hosts = {host.name: host.address for host in estate.hosts.values() if "builder" not in host.groups}
-    names = ("superuser_password", "replication_password", "rewind_password", "monitor_password")
     apps = before.get("apps", {})
     return {
         **before,
-        "postgres": _passwords(before.get("postgres", {}), *names),
+        "postgres": _passwords(before.get("postgres", {}), *POSTGRES),
         "patroni": _passwords(before.get("patroni", {}), "rest_password"),
         "liberty": _passwords(before.get("liberty", {}), "keystore_password"),
         "apps": {

@@ -1,0 +1,305 @@
+"""What pydantic cannot see in an inventory: whether its parts fit together and its secrets are whole.
+
+Looks at the estate's files only, never at its hosts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import zoneinfo
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmc_dr import journey, secrets, tls
+from rmc_dr.errors import BadInput
+from rmc_dr.estate import ESTATE_FILE, Estate, Host
+from rmc_dr.i18n import _
+
+ESTATE = Path(ESTATE_FILE).name
+HOSTS = "hosts.yml"
+ENCRYPTED = b"$ANSIBLE_VAULT;"
+RESERVED_NAMES = {*secrets.SPARE_IDENTITIES, "control", "localhost"}
+PRIVATE_FILES = ("id_ed25519", "known_hosts", "ca.pem", "control.pem", "control.key", "allowed_signers")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: in which file, at which key, and what to do. A warning stops nothing."""
+
+    file: str
+    key: str
+    message: str
+    remedy: str
+    warning: bool = False
+
+
+def check(estate: Estate) -> list[Problem]:
+    """Everything that is wrong with an estate that could be loaded, the worst first."""
+    parts = (_groups, _hosts, _addresses, _ports, _applications, _settings, _kit, _private_folder, _vault)
+    found = [problem for part in parts for problem in part(estate)]
+    return sorted(found, key=lambda problem: problem.warning)
+
+
+def _own_hosts(estate: Estate) -> list[Host]:
+    return [host for host in estate.hosts.values() if "builder" not in host.groups]
+
+
+def _repeated(values: Iterable[str]) -> list[str]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _groups(estate: Estate) -> Iterator[Problem]:
+    wanted = {"appserver": 1, "dbserver": 2, "store": 1}
+    for group, count in wanted.items():
+        found = len(estate.group(group))
+        if found != count:
+            yield Problem(
+                HOSTS,
+                group,
+                _("The group has {found} hosts instead of {count}.").format(found=found, count=count),
+                _("An estate has one application server, two database hosts and one store with the witness."),
+            )
+    for host in _own_hosts(estate):
+        if len(host.groups) > 1:
+            yield Problem(
+                HOSTS,
+                host.name,
+                _("The host is in several groups: {groups}.").format(groups=", ".join(host.groups)),
+                _("Keep it in one: each machine is rebuilt for one purpose."),
+            )
+
+
+def _hosts(estate: Estate) -> Iterator[Problem]:
+    lab = estate.config.power.driver == "lab"
+    for host in _own_hosts(estate):
+        if host.name in RESERVED_NAMES:
+            yield Problem(
+                HOSTS,
+                host.name,
+                _("The name {name} is reserved.").format(name=host.name),
+                _("Give the host another name."),
+            )
+        if host.identity is None:
+            yield Problem(
+                HOSTS,
+                f"{host.name}.identity",
+                _("Nobody could tell this machine from another one: it has no identity."),
+                _("Boot its rescue system and run `rmc-dr host adopt {host}`.").format(host=host.name),
+            )
+        elif (host.identity.reader == "lab") != lab:
+            yield Problem(
+                HOSTS,
+                f"{host.name}.identity.reader",
+                _("The reader `lab` and the power driver `lab` belong together."),
+                _("Use the reader `dmi` for real machines."),
+            )
+        if host.disk is None:
+            yield Problem(
+                HOSTS,
+                f"{host.name}.disk",
+                _("The host has no disk layout."),
+                _("Describe it: disk with root_gib and data."),
+            )
+    identities = [host.identity for host in _own_hosts(estate) if host.identity]
+    for key, values in (
+        ("identity.machine", [identity.machine.lower() for identity in identities]),
+        ("identity.disk", [identity.disk.lower() for identity in identities]),
+    ):
+        for value in _repeated(values):
+            yield Problem(
+                HOSTS,
+                key,
+                _("{value} stands at several hosts.").format(value=value),
+                _("Read it from each machine's rescue system: `rmc-dr host adopt HOST`."),
+            )
+
+
+def _addresses(estate: Estate) -> Iterator[Problem]:
+    network = estate.config.network
+    taken = [host.address for host in estate.hosts.values()]
+    control = [str(address) for address in network.control]
+    for address in _repeated([*taken, *set(control)]):
+        yield Problem(
+            HOSTS,
+            "ansible_host",
+            _("The address {address} is given twice.").format(address=address),
+            _("Every host and every control machine needs an address of its own."),
+        )
+    for host in estate.hosts.values():
+        if ipaddress.IPv4Address(host.address) not in network.cidr:
+            yield Problem(
+                HOSTS,
+                f"{host.name}.ansible_host",
+                _("{address} is outside of {cidr}.").format(address=host.address, cidr=network.cidr),
+                _("Correct the address, or estate.network.cidr in {file}.").format(file=ESTATE),
+            )
+    if network.gateway is not None and network.gateway not in network.cidr:
+        yield Problem(
+            ESTATE,
+            "estate.network.gateway",
+            _("{address} is outside of {cidr}.").format(address=network.gateway, cidr=network.cidr),
+            _("Name the gateway of the hosts' own network, or leave it out."),
+        )
+    if estate.config.power.driver == "lab" and network.bridge is None:
+        yield Problem(
+            ESTATE,
+            "estate.network.bridge",
+            _("The lab needs a bridge."),
+            _("Name one, for example rmcdr0."),
+        )
+
+
+def _ports(estate: Estate) -> Iterator[Problem]:
+    config = estate.config
+    on_database_hosts = {
+        "estate.database.port": config.database.port,
+        "estate.database.rest_port": config.database.rest_port,
+        "estate.etcd.client_port": config.etcd.client_port,
+        "estate.etcd.peer_port": config.etcd.peer_port,
+    }
+    for ports in (on_database_hosts, {"estate.applications.port": config.applications.port}):
+        for key, port in ports.items():
+            others = [22, *(other for name, other in ports.items() if name != key)]
+            if port in others:
+                yield Problem(
+                    ESTATE,
+                    key,
+                    _("The port {port} is taken on the same host.").format(port=port),
+                    _("SSH, PostgreSQL, Patroni and etcd each need a port of their own."),
+                )
+
+
+def _applications(estate: Estate) -> Iterator[Problem]:
+    apps = estate.config.applications.apps
+    for key, values in (
+        ("name", [app.name for app in apps]),
+        ("database", [app.database for app in apps]),
+        ("context_root", [app.context_root for app in apps]),
+    ):
+        for value in _repeated(values):
+            yield Problem(
+                ESTATE,
+                f"estate.applications.list.*.{key}",
+                _("{value} is given twice.").format(value=value),
+                _("Applications share nothing: each has its own name, database and context root."),
+            )
+    for app in apps:
+        if app.database in ("postgres", "template0", "template1"):
+            yield Problem(
+                ESTATE,
+                f"estate.applications.list.{app.name}.database",
+                _("{value} is PostgreSQL's own database.").format(value=app.database),
+                _("Give the application a database of its own."),
+            )
+        try:
+            journey.read_steps(app)
+        except BadInput as error:
+            yield Problem(ESTATE, f"estate.applications.list.{app.name}.journey", error.message, error.hint)
+
+
+def _settings(estate: Estate) -> Iterator[Problem]:
+    config = estate.config
+    if config.timezone not in zoneinfo.available_timezones():
+        yield Problem(
+            ESTATE,
+            "estate.timezone",
+            _("There is no time zone {zone}.").format(zone=config.timezone),
+            _("Write it as in Asia/Shanghai."),
+        )
+    for key, path in (("estate.private_dir", config.private_dir), ("estate.kit.path", config.kit.path)):
+        if not path.is_absolute():
+            yield Problem(
+                ESTATE,
+                key,
+                _("{path} is not an absolute path.").format(path=path),
+                _("Begin it with /: rmc-dr is called from anywhere."),
+            )
+
+
+def _kit(estate: Estate) -> Iterator[Problem]:
+    kit = estate.config.kit.path
+    if kit.is_absolute() and not (kit / "manifest.json").is_file():
+        yield Problem(
+            ESTATE,
+            "estate.kit.path",
+            _("There is no kit in {path}: nothing can be rebuilt yet.").format(path=kit),
+            _("Run `rmc-dr kit build` on a connected machine, or copy a kit there."),
+            warning=True,
+        )
+
+
+def _private_folder(estate: Estate) -> Iterator[Problem]:
+    folder = estate.private_dir
+    missing = [name for name in PRIVATE_FILES if not (folder / name).is_file()]
+    if missing:
+        yield _incomplete(str(folder), ", ".join(missing))
+    elif folder.stat().st_mode & 0o077:
+        yield Problem(
+            ESTATE,
+            "estate.private_dir",
+            _("Others can look into {path}.").format(path=folder),
+            _("Close it: chmod 700 {path}").format(path=folder),
+        )
+
+
+def _vault(estate: Estate) -> Iterator[Problem]:
+    path = secrets.vault_file(estate)
+    if not path.is_file():
+        yield _incomplete(str(path), "vault")
+        return
+    with path.open("rb") as stream:
+        if stream.read(len(ENCRYPTED)) != ENCRYPTED:
+            yield Problem(
+                str(path),
+                "vault",
+                _("The secrets stand there for everybody to read."),
+                _("Encrypt the file: ansible-vault encrypt {path}").format(path=path),
+            )
+    vault = estate.opened()
+    for keys in _needed_secrets(estate):
+        try:
+            whole = bool(vault.get(*keys).strip())
+        except BadInput:
+            whole = False
+        if not whole:
+            yield _incomplete(str(path), ".".join(("vault", *keys)))
+    yield from _certificates(estate, str(path), vault.get)
+
+
+def _incomplete(file: str, key: str) -> Problem:
+    return Problem(
+        file,
+        key,
+        _("It is missing."),
+        _("Run `rmc-dr estate init`: it makes what is missing and changes nothing else."),
+    )
+
+
+def _needed_secrets(estate: Estate) -> Iterator[tuple[str, ...]]:
+    yield from (("postgres", name) for name in secrets.POSTGRES)
+    yield ("patroni", "rest_password")
+    yield ("tls", "ca_certificate")
+    for app in estate.config.applications.apps:
+        yield ("apps", app.name, "database_password")
+        yield from (("apps", app.name, "journey", key) for key in ("user", "password"))
+    for name in (*(host.name for host in _own_hosts(estate)), *secrets.SPARE_IDENTITIES):
+        yield from (("ssh_host_keys", name, key) for key in ("private", "public"))
+
+
+def _certificates(estate: Estate, file: str, get: Callable[..., str]) -> Iterator[Problem]:
+    for host in _own_hosts(estate):
+        try:
+            authority = {"ca_certificate": get("tls", "ca_certificate")}
+            certificate, key = (get("tls", "hosts", host.name, part) for part in ("certificate", "key"))
+        except BadInput:
+            yield _incomplete(file, f"vault.tls.hosts.{host.name}")
+            continue
+        if not tls.usable(certificate, key, authority, host.name, host.address):
+            yield Problem(
+                file,
+                f"vault.tls.hosts.{host.name}",
+                _("The certificate does not fit the host's name and address, or ends soon."),
+                _("Run `rmc-dr estate init` to renew it, then converge the host."),
+            )
