@@ -48,7 +48,7 @@ def leader(machine: str) -> int | None:
         with suppress(OSError, StopIteration):
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
             numbers = next(line for line in lines if line.startswith("NSpid:")).split()[1:]
-            if len(numbers) > 1 and numbers[-1] == "1":
+            if numbers[1:] == ["1"]:
                 return process
     return None
 

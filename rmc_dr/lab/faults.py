@@ -12,7 +12,7 @@ from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.lab import cgroups, condition, disks, guard, machine, presence
 from rmc_dr.lab.hardware import Hardware
-from rmc_dr.lab.place import run
+from rmc_dr.lab.place import only_one_command, run
 
 HOWS = ("disk", "os", "process", "off", "network")
 TABLE = "rmc_dr_lab"
@@ -37,6 +37,11 @@ def break_host(estate: Estate, name: str, how: str, to: str | None = None) -> No
     guard.prove_estate(estate)
     presence.require_up(estate)
     target = guard.prove_target(estate.host(name).name)
+    with only_one_command():
+        _break(estate, target, how, to)
+
+
+def _break(estate: Estate, target: Hardware, how: str, to: str | None) -> None:
     if how == "network":
         _cut(estate, target, to)
         return
