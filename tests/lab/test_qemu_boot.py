@@ -59,8 +59,8 @@ def qemu(estate: Estate, host: Host, image: Path, port: int, firmware: str, scra
     user = f"user,model=virtio-net-pci,net={network.cidr},host={network.control[0]}"
     spare = [str(network.cidr[-number]) for number in (3, 20)]
     words = [
-        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2",
-        "-m", "2048", "-display", "none", "-serial", f"file:{scratch / 'serial.log'}",
+        "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "qemu64", "-smp", "2",
+        "-m", "2048", "-nodefaults", "-display", "none", "-serial", f"file:{scratch / 'serial.log'}",
         "-drive", f"file={image},format=raw,if=virtio,cache=unsafe,snapshot=on",
         "-nic", f"{user},dns={spare[0]},dhcpstart={spare[1]},hostfwd=tcp:127.0.0.1:{port}-{host.address}:22",
     ]  # fmt: skip
@@ -93,7 +93,9 @@ def wait_for_ssh(
             return done.stdout.splitlines()
         assert "verification failed" not in done.stderr, done.stderr
         time.sleep(3)
-    pytest.fail(f"no sshd within {BOOT_SECONDS} s; the console said: {serial.read_text()[-2000:]}")
+    pytest.fail(
+        f"no sshd within {BOOT_SECONDS} s; the console said: {serial.read_text(errors='replace')[-2000:]}"
+    )
 
 
 def free_port() -> int:
