@@ -234,8 +234,7 @@ def load(inventory: Path) -> Estate:
     common = next(iter(hostvars.values()))
     config = _validated(EstateConfig, common.get("estate"), inventory / ESTATE_FILE, "estate")
     hosts = {
-        name: _host(name, values, _groups(listing, name), inventory)
-        for name, values in hostvars.items()
+        name: _host(name, values, _groups(listing, name), inventory) for name, values in hostvars.items()
     }
     vault = common.get("vault")
     secrets = Secrets(vault) if isinstance(vault, Mapping) else None
