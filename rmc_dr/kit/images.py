@@ -105,9 +105,10 @@ def _begins_with_system(given: Ingredients, name: str) -> bool:
 def _key(given: Ingredients, name: str) -> str:
     """A name made of everything that the image is made of."""
     digest = hashlib.sha256(f"{name} {given.packages.digest} {ZSTD_LEVEL}".encode())
-    playbook = content.root() / "playbooks" / PLAYBOOK
-    for path in [playbook, *(content.root() / "roles" / role for role in {*given.roles[name], "os_image"})]:
-        digest.update(_fingerprint(path).encode())
+    roles = sorted({*given.roles[name], "os_image"})  # sorted: a set has another order in each process
+    sources = [f"playbooks/{PLAYBOOK}", *(f"roles/{role}" for role in roles)]
+    for source in sources:
+        digest.update(_fingerprint(content.root() / source).encode())
     if "liberty" in given.roles[name]:
         digest.update(given.archives_digest.encode())
     return digest.hexdigest()[:16]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,27 @@ def test_an_image_is_named_by_all_that_makes_it(tmp_path: Path) -> None:
     (role / "files").mkdir()
     (role / "files/unit").write_text("x")
     assert images._fingerprint(role) not in (first, second)
+
+
+def test_the_name_of_an_image_is_the_same_in_every_process(tmp_path: Path) -> None:
+    script = """
+from pathlib import Path
+from rmc_dr.kit import images, packages
+given = images.Ingredients(None, packages.PackageFolder(Path(), Path(), "d"), Path(), "a", packages.image_roles())
+print([images._key(given, name) for name in given.roles])
+"""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(told) == 1
+    assert len(set(told.pop().split(","))) == len(packages.image_roles())
 
 
 def test_only_installed_packages_count() -> None:
