@@ -86,7 +86,8 @@ def test_the_name_of_an_image_is_the_same_in_every_process(tmp_path: Path) -> No
     script = """
 from pathlib import Path
 from rmc_dr.kit import images, packages
-given = images.Ingredients(None, packages.PackageFolder(Path(), Path(), "d"), Path(), "a", packages.image_roles())
+folder = packages.PackageFolder(Path(), Path(), "d")
+given = images.Ingredients(None, folder, Path(), "a", packages.image_roles())
 print([images._key(given, name) for name in given.roles])
 """
     told = {
