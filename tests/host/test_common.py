@@ -11,6 +11,7 @@ import pytest
 testinfra_hosts = ["ansible://all"]
 TLS = "/etc/rmc-dr/tls"
 SOON_SECONDS = 30 * 24 * 3600
+LOOPBACK = ("127.", "[::1]", "[::ffff:127.")
 CLOSED_PORT = 23
 
 
@@ -108,7 +109,7 @@ def test_firewall_drops_the_rest(described):
 
 def test_nothing_listens_on_a_port_that_is_not_described(host, described):
     ends = [line.split()[3].rsplit(":", 1) for line in host.check_output("ss -Hltn").splitlines()]
-    outside = {int(port) for address, port in ends if not address.startswith(("127.", "[::1]"))}
+    outside = {int(port) for address, port in ends if not address.startswith(LOOPBACK)}
     assert outside <= {22, *described["ports"]}
 
 
