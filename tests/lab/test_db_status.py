@@ -14,7 +14,7 @@ from conftest import Lab
 from rmc_dr.errors import Locked
 from rmc_dr.observe.postgres import hold_estate_lock
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 DATA = "/srv/postgresql/17/pair"
 RUN = f"runuser -u postgres -- /usr/lib/postgresql/17/bin/pg_ctl -D {DATA} -w"
 # Patroni alone: its unit kills only the main process, so PostgreSQL goes on; `stop` cancels the restart.

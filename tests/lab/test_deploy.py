@@ -13,7 +13,7 @@ from conftest import Lab
 from rmc_dr.estate import ESTATE_FILE, Host
 from rmc_dr.https import Https
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 APP = "management"
 
 

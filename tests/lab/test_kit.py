@@ -107,6 +107,7 @@ def test_a_second_build_takes_seconds_and_changes_nothing(lab: Lab, manifest: Ma
     assert answer["sha256"] == manifest.sha256
 
 
+@pytest.mark.long
 def test_a_killed_build_leaves_nothing_and_the_next_one_ends(
     lab: Lab, manifest: Manifest, seed: random.Random
 ) -> None:
