@@ -1,4 +1,4 @@
-"""`rmc-dr fence status|release`: works without a run, so that an abandoned one locks nobody out."""
+"""`rmc-dr fence`: works without a run, so that an abandoned one locks nobody out."""
 
 from __future__ import annotations
 

@@ -24,6 +24,11 @@ def rebuild() -> None:
 @click.option(
     "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild although the host serves its applications.")
 )
+@click.option(
+    "--fence-method",
+    type=click.Choice(["rescue", "credential"]),
+    help=_("How the old machine is fenced: its power, or its database credentials (replaced hardware)."),
+)
 @click.option("--accept-expired-kit", metavar="REASON", help=_("Use an expired kit; the reason is recorded."))
 @click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
