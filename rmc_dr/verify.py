@@ -172,7 +172,8 @@ def _parsed(junit: Path) -> ElementTree.Element:
 
 
 def _first_line(element: ElementTree.Element) -> str:
-    return " ".join((element.get("message") or element.text or "").split())[:DETAIL_LENGTH]
+    said = (element.get("message") or element.text or "").partition("\n +  where ")[0]
+    return " ".join(said.split())[:DETAIL_LENGTH]
 
 
 def inventory(estate: Estate, hosts: Sequence[Host], folder: Path) -> dict[str, Any]:

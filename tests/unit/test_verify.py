@@ -18,7 +18,7 @@ from rmc_dr.model import Check
 JUNIT = """<?xml version="1.0"?><testsuites><testsuite name="pytest">
 <testcase classname="test_common" name="test_time_zone[ansible://app1]" time="0.1"/>
 <testcase classname="test_common" name="test_no_unit_failed[ansible://app1]" time="0.1">
-  <failure message="assert 'x' ==\n ''">long text</failure></testcase>
+  <failure message="assert 'x' ==\n ''&#10; +  where 'x' = f()">long text</failure></testcase>
 <testcase classname="test_common" name="test_clock[ansible://app-2]"><skipped message="no clock"/></testcase>
 <testcase classname="test_common" name="test_broken"><error>no connection</error></testcase>
 </testsuite></testsuites>"""
