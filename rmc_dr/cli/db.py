@@ -169,7 +169,7 @@ def _next(estate: Estate, judged: Verdict, seen: PairObservation) -> str:
     look = "patronictl -c /etc/patroni/config.yml list"
     host, words = {
         "healthy": ("", ""),
-        "unprotected": (",".join(dict.fromkeys(sick + deaf)), "systemctl start etcd patroni"),
+        "unprotected": (",".join(sick or deaf), f"systemctl start {'etcd' if sick else 'patroni'}"),
         "standby-lagging": (",".join(standbys), "journalctl -u patroni -n 50"),
         "standby-down": (",".join(down or standbys), start if down else "journalctl -u patroni -n 50"),
         "no-primary": (",".join(down), start),
