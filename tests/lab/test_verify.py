@@ -13,7 +13,7 @@ from conftest import Lab
 from rmc_dr import verify as subject
 from rmc_dr.estate import Estate
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 
 def test_every_host_is_as_described(healthy: Lab):
