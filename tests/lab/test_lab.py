@@ -57,11 +57,12 @@ def mode(lab: Lab, host: str) -> str:
 
 
 def reaches(lab: Lab, source: str, target: str) -> bool:
-    address = lab.estate().host(target).address
-    return (
-        lab.run("lab", "exec", source, "--", "timeout", "2", "bash", "-c", f"</dev/tcp/{address}/22").code
-        == 0
-    )
+    """Whether one host reaches another at a port that the firewalls let it in at."""
+    host = lab.estate().host(target)
+    config = lab.estate().config
+    port = config.applications.port if "appserver" in host.groups else config.database.port
+    probe = f"</dev/tcp/{host.address}/{port}"
+    return lab.run("lab", "exec", source, "--", "timeout", "2", "bash", "-c", probe).code == 0
 
 
 def inside(lab: Lab, host: str, alias: ssh.Alias, command: str) -> str:
