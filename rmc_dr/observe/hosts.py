@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
 from rmc_dr import ssh
+from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate, Host
+from rmc_dr.https import Https
 from rmc_dr.model import HostObservation, Reach
 
 TIMEOUT_SECONDS = 8
+SERVING_TIMEOUT_SECONDS = 4
 # Identity readers, one line each: the lab's mark, and what the board's firmware says.
 READ_IDENTITY = (
     "u=$(tr '\\0' '\\n' </proc/1/environ | sed -n 's/^container_uuid=//p');"
@@ -77,21 +79,15 @@ def _serving(estate: Estate, host: Host) -> bool | None:
     """True: every application's health answers 200. False: one does not, or the port is closed."""
     if "appserver" not in host.groups:
         return None
-    try:
-        context = ssl.create_default_context(cafile=str(estate.private_dir / "ca.pem"))
-    except OSError:
-        return None
     config = estate.config.applications
     try:
-        with httpx.Client(verify=context, timeout=4, trust_env=False) as client:
+        with Https(estate, host, config.port, SERVING_TIMEOUT_SECONDS) as https:
             for application in config.apps:
-                answer = client.get(
-                    f"https://{host.address}:{config.port}{application.context_root}/api/health",
-                    headers={"Host": host.name},
-                    extensions={"sni_hostname": host.name},
-                )
+                answer = https.request("GET", f"{application.context_root}/api/health")
                 if answer.status_code != httpx.codes.OK:
                     return False
+    except BadInput:
+        return None
     except httpx.HTTPError:
         return False
     return True
