@@ -1,27 +1,21 @@
-"""The story on real hosts: break the application server, rebuild it, interrupt that, refuse what is wrong."""
+"""The story on real hosts: break the application server, rebuild it, refuse what is wrong."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import time
 
 import pytest
-from conftest import INVENTORY, Lab
+from conftest import INVENTORY, Lab, serving
 
 from rmc_dr import content
 from rmc_dr.plans import read_stages
-from rmc_dr.record import find, local_lock, read
+from rmc_dr.record import local_lock
 from rmc_dr.ssh import command
 
 pytestmark = pytest.mark.lab
 STAGES = [stage.name for stage in read_stages(content.root() / "playbooks" / "rebuild-appserver.yml")]
-
-
-def serving(lab: Lab) -> bool:
-    return lab.run("verify", "appserver").code == 0
 
 
 def test_drill_loses_nothing(lab: Lab):
@@ -78,76 +72,6 @@ def test_another_control_machine_is_refused(healthy: Lab):
     assert said.code == 4
     assert "theirs-1" in said.err
     healthy.run("runs", "abandon", "last", "--reason", "test")
-
-
-def events(run_id: str) -> list[str]:
-    return [event.event for event in read(find(run_id))]
-
-
-def wait_for_stage(process: subprocess.Popen[str], stage: str, moment: float) -> None:
-    """Wait until the newest run is ``moment`` seconds into ``stage``, or the process has ended."""
-    deadline = time.monotonic() + 900
-    while time.monotonic() < deadline and process.poll() is None:
-        begun = [e for e in read(find("last")) if e.event == "stage-started" and e.get("name") == stage]
-        if begun:
-            time.sleep(moment)
-            return
-        time.sleep(0.05)
-    pytest.fail(f"the stage {stage} was never reached: {process.communicate()[1][-2000:]}")
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_resume_after_kill(healthy: Lab, seed, stage: str, number: int):
-    healthy.ok("lab", "break", "app1", "--how", "disk" if number < 3 else "os")
-    before = len(healthy.run("runs").out.splitlines())
-    process = healthy.popen("rebuild", "appserver", "--yes", "--json")
-    while len(healthy.run("runs").out.splitlines()) == before and process.poll() is None:
-        time.sleep(0.2)
-    wait_for_stage(process, stage, seed.uniform(0, 6))
-    process.kill()
-    process.wait()
-    journal = find("last") / "journal.jsonl"
-    if number == 2:
-        with journal.open("ab") as file:
-            file.write(b'{"seq": 99999, "time": "2026-')
-    said = healthy.run("resume", timeout=1500)
-    finished = "run-finished" in events("last")
-    assert said.code == 0 or finished, said.err
-    assert serving(healthy)
-    started = [e.get("name") for e in read(find("last")) if e.event == "stage-started"]
-    ended = [
-        e.get("name") for e in read(find("last")) if e.event == "stage-finished" and e.get("status") == "ok"
-    ]
-    assert started.count("reinstall") <= 2
-    assert ended.count("reinstall") == 1
-
-
-@pytest.mark.long
-def test_resume_after_ctrl_c(healthy: Lab):
-    healthy.ok("lab", "break", "app1", "--how", "os")
-    process = healthy.popen("rebuild", "appserver", "--yes", "--json")
-    time.sleep(3)
-    wait_for_stage(process, "reinstall", 2)
-    os.kill(process.pid, signal.SIGINT)
-    process.wait(120)
-    assert process.returncode == 5
-    healthy.ok("resume", timeout=1500)
-    assert serving(healthy)
-
-
-@pytest.mark.long
-def test_resume_after_power_cut_of_the_target(healthy: Lab):
-    healthy.ok("lab", "break", "app1", "--how", "os")
-    process = healthy.popen("rebuild", "appserver", "--yes", "--json")
-    time.sleep(3)
-    wait_for_stage(process, "converge", 2)
-    healthy.ok("lab", "break", "app1", "--how", "off")
-    process.wait(600)
-    assert process.returncode == 1
-    healthy.ok("resume", timeout=1500)
-    assert serving(healthy)
 
 
 @pytest.mark.long
