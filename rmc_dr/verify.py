@@ -30,6 +30,7 @@ TIMEOUT_SECONDS = 900
 GROUPS = ("appserver", "dbserver", "store")
 DETAIL_LENGTH = 300
 LARGEST_JUNIT_BYTES = 20_000_000
+SSH_REFUSED = re.compile(r"Host key verification failed|ssh: connect to host [^\\\n]+")
 TESTED = re.compile(r"test_(?P<what>\w+)(?:\[(?:ansible://)?(?P<host>[^\]]+)\])?")
 
 
@@ -172,7 +173,10 @@ def _parsed(junit: Path) -> ElementTree.Element:
 
 
 def _first_line(element: ElementTree.Element) -> str:
-    said = (element.get("message") or element.text or "").partition("\n +  where ")[0]
+    message = element.get("message") or element.text or ""
+    if refused := SSH_REFUSED.search(message):  # behind a banner and testinfra's own words
+        return refused[0]
+    said = message.partition("\n +  where ")[0]
     return " ".join(said.split())[:DETAIL_LENGTH]
 
 

@@ -139,7 +139,7 @@ def by_hand() -> float:
         "packages": wanted,
         "debs": str(folder.folder),
         "liberty": str(next((kit / "liberty").glob("*.zip"))),
-        "applications": str(kit / "apps"),
+        "applications": str(kit / "applications"),
     }
     try:
         return timed(

@@ -45,6 +45,16 @@ def test_details_are_bounded(junit):
     assert max(len(check.detail) for check in subject.read_junit(junit)) == subject.DETAIL_LENGTH
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["Host key verification failed", "ssh: connect to host 198.51.100.11 port 22: No route to host"],
+)
+def test_what_ssh_refused_is_said_without_its_banner(junit, said):
+    banner = f"RuntimeError: Unexpected exit code 255: {'@' * 900} {said}\\r\\n"
+    junit.write_text(JUNIT.replace("no connection", banner))
+    assert list(subject.read_junit(junit))[-1].detail == said
+
+
 @pytest.mark.parametrize("poison", ['<!DOCTYPE x [<!ENTITY a "b">]>', "<!ENTITY a 'b'>"])
 def test_xml_with_entities_is_not_read(junit, poison):
     junit.write_text(poison + JUNIT)
