@@ -12,12 +12,15 @@ from rmc_dr import estate as estates
 from rmc_dr import secrets
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Host
+from rmc_dr.gates import PRIMARY_EXISTS
 from rmc_dr.i18n import _
 from rmc_dr.kit import build, verify
 from rmc_dr.kit.manifest import Manifest
 from rmc_dr.lab import condition, faults, guard, hardware, machine, network, preflight, presence, rescue
 from rmc_dr.lab.place import folder, only_one_command
 from rmc_dr.observe.hosts import observe_host
+from rmc_dr.observe.pair import observe_pair
+from rmc_dr.pair import verdict
 from rmc_dr.runner import run_playbook
 
 Say = Callable[[str], None]
@@ -126,7 +129,10 @@ def _boot(estate: Estate, hosts: Sequence[Host], say: Say) -> list[Host]:
 
 
 def _silent_applications(estate: Estate, hosts: Sequence[Host]) -> list[Host]:
-    """Application servers that are up, but do not serve within a minute of their start."""
+    """Application servers that are up, but do not serve within a minute of their start.
+
+    Raises Error `lab-no-primary` where no reinstallation would help them.
+    """
 
     def silent(host: Host) -> bool:
         deadline = time.monotonic() + SERVE_SECONDS
@@ -136,7 +142,16 @@ def _silent_applications(estate: Estate, hosts: Sequence[Host]) -> list[Host]:
             time.sleep(1)
         return False
 
-    return _those(silent, [host for host in hosts if "appserver" in host.groups])
+    found = _those(silent, [host for host in hosts if "appserver" in host.groups])
+    if found and (state := verdict(observe_pair(estate)).name) not in PRIMARY_EXISTS:
+        raise Error(
+            "lab-no-primary",
+            _("{hosts} cannot serve: the pair has no primary ({verdict}).").format(
+                hosts=_names(found), verdict=state
+            ),
+            _("`rmc-dr db status` shows the pair and the next command."),
+        )
+    return found
 
 
 def _those(question: Callable[[Host], bool], hosts: Sequence[Host]) -> list[Host]:

@@ -65,13 +65,16 @@ def pair(lab: Lab) -> Iterator[Pair]:
 
 
 def mend(lab: Lab) -> None:
-    """Undo what a test did; Patroni itself demotes and rewinds what must not lead."""
-    lab.ok("lab", "heal")
+    """Undo what a test did; Patroni itself demotes and rewinds what must not lead.
+
+    The pair before the rest: `lab heal` ends well only once the applications serve.
+    """
     for host in ("store1", "db1", "db2"):
         lab.run("lab", "exec", host, "sh", "-c", "nft delete table inet cut; systemctl start etcd")
     for host in ("db1", "db2"):
         lab.ok("lab", "exec", host, "systemctl", "start", "patroni")
     lab.run("lab", "exec", "db1", "patronictl", "-c", "/etc/patroni/config.yml", "resume")
+    lab.ok("lab", "heal")
 
 
 def test_standby_stopped(pair: Pair):
