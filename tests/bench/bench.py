@@ -1,6 +1,7 @@
 """`make bench`: each number beside its limit or rival, in one run on one machine. Needs the lab up and root.
 
-Prints a table in Markdown and writes it to docs/benchmarks.md. Losses are printed as plainly as wins.
+Prints a table in Markdown and puts it into docs/benchmarks.md, above what stands there of drills. Losses are
+printed as plainly as wins.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ ENV = {
     "RMC_DR_INVENTORY": str(INVENTORY),
     "RMC_DR_LANG": "en",
 }
+DRILLS = "## Drills"
 HEAD = """# Benchmarks
 
 `make bench` on {machine}, {date}, {rounds} rounds, seconds as median (least to most). A ratio above
@@ -183,7 +185,9 @@ def main() -> None:
     head = HEAD.format(machine=machine, date=datetime.now(UTC).date(), rounds=ROUNDS)
     page = head + "\n".join(row.line() for row in rows()) + "\n"
     sys.stdout.write(page)
-    (content.root() / "docs" / "benchmarks.md").write_text(page)
+    path = content.root() / "docs" / "benchmarks.md"
+    _, mark, drills = path.read_text().partition(DRILLS)
+    path.write_text(f"{page}\n{mark}{drills}")
 
 
 if __name__ == "__main__":
