@@ -186,7 +186,7 @@ def _prove(run: Run, stage: Stage) -> Sequence[Check]:
 
 
 def _finish_stage(run: Run, stage: Stage, outcome: Outcome, proven: Sequence[Check], seconds: float) -> None:
-    """Record how the stage ended. Raises Interrupted or StageFailed unless it ended well."""
+    """Record how the stage ended. Raises Interrupted, Refused or StageFailed unless it ended well."""
     failed = [check.name for check in proven if not check.passed]
     status = "failed" if failed else outcome.status
     if outcome.facts:
@@ -202,6 +202,14 @@ def _finish_stage(run: Run, stage: Stage, outcome: Outcome, proven: Sequence[Che
             "interrupted",
             _("Stopped in the stage {stage}. {changed}").format(stage=stage.name, changed=changed),
             _("`rmc-dr resume` looks again and goes on."),
+        )
+    if any(failure.refused for failure in outcome.failures):
+        raise Refused(
+            f"refused-{stage.name}",
+            _("The stage {stage} was refused: {said}. {changed}").format(
+                stage=stage.name, said=_why(outcome, failed).rstrip("."), changed=changed
+            ),
+            _("Look at machine, cabling and inventory first. `rmc-dr resume` asks again."),
         )
     raise StageFailed(
         "not-proven" if failed else "stage-failed",

@@ -26,11 +26,15 @@ RUN_MARK = "RMC_DR_RUN"
 
 @dataclass(frozen=True)
 class Failure:
-    """One task that failed on one host; ``message`` is Ansible's own."""
+    """One task that failed on one host; ``message`` is Ansible's own.
+
+    ``refused``: the module looked first and would not go on, as on a wrong machine; it changed nothing.
+    """
 
     host: str
     task: str
     message: str
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class _Listener:
         elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
             status = kind.removeprefix("runner_on_")
             message = _said(result)
-            self.failures.append(Failure(host, task, message))
+            self.failures.append(Failure(host, task, message, bool(result.get("refused"))))
             self.on_event("task", task=task, host=host, status=status, message=message)
         elif kind == "playbook_on_stats":
             self.facts = dict(data.get("artifact_data") or {})
@@ -171,11 +175,12 @@ def _status(said: str, listener: _Listener) -> Status:
 
 
 def _said(result: Mapping[str, Any]) -> str:
-    for key in ("msg", "stderr", "stdout"):
-        if text := result.get(key):
-            return " ".join(str(text).split())[:500]
+    """What the module said; of a loop what the first item that failed said."""
     items = [item for item in result.get("results", []) if isinstance(item, Mapping) and item.get("failed")]
-    return _said(items[0]) if items else "no message"
+    if items:
+        return _said(items[0])
+    texts = (result.get(key) for key in ("msg", "stderr", "stdout"))
+    return next((" ".join(str(text).split())[:500] for text in texts if text), "no message")
 
 
 def _keep_log(stdout: Path, log: Path, estate: Estate) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from rmc_dr.estate import Estate, load
 
 RMC_DR = Path(sys.executable).parent / "rmc-dr"
 INVENTORY = content.root() / "inventories" / "lab"
+CHUNK = 1 << 22
 PROOF = content.root() / "docs" / "proof.json"
 
 
@@ -77,9 +79,31 @@ class Lab:
         return content.STATE / "lab" / "hosts" / host / identity.disk
 
 
-def sha256(path: Path) -> str:
+def content_hash(path: Path) -> str:
+    """SHA-256 over all that a sparse file holds, and where; holes are not read."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        size, at = path.stat().st_size, 0
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            digest.update(f"{at} {end} ".encode())
+            file.seek(at)
+            while at < end:
+                chunk = file.read(min(CHUNK, end - at))
+                digest.update(chunk)
+                at += len(chunk)
+    return digest.hexdigest()
+
+
+def copy_inventory(folder: Path) -> Path:
+    """A copy of the lab's inventory; whatever it is made to say, the machines stay what they are."""
+    copy = folder / "inventory"
+    shutil.copytree(INVENTORY, copy)
+    return copy
 
 
 def serving(lab: Lab) -> bool:

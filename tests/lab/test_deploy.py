@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Lab
+from conftest import Lab, copy_inventory
 
 from rmc_dr.estate import ESTATE_FILE, Host
 from rmc_dr.https import Https
@@ -51,12 +51,7 @@ def test_forward_and_back(first_release: Lab) -> None:
 
 def test_a_release_that_fails_its_journey_goes_back(first_release: Lab, tmp_path: Path) -> None:
     """A journey that asks for what no release has: all works but the proof, of either release."""
-    estate = first_release.estate()
-    copy = tmp_path / "inventory"
-    copy.mkdir()
-    for entry in estate.inventory.rglob("*"):
-        target = copy / entry.relative_to(estate.inventory)
-        target.mkdir() if entry.is_dir() else target.write_bytes(entry.read_bytes())
+    copy = copy_inventory(tmp_path)
     file = copy / ESTATE_FILE
     asked = f"- {{get: /{APP}/api/health, status: 200"
     file.write_text(file.read_text().replace(asked, asked.replace("200", "418"), 1))

@@ -54,7 +54,7 @@ def database_passwords(lab: Lab) -> set[str]:
 def test_replacement_hardware_is_taken_in(replaced: Lab):
     verifiers, passwords = sql(replaced, VERIFIERS), database_passwords(replaced)
     said = replaced.run("rebuild", "appserver", "--yes", timeout=900)
-    assert (said.code, "the estate names" in said.err) == (1, True), said.err
+    assert (said.code, "the estate names" in said.err) == (3, True), said.err
     assert disks.read_table(hardware.of("app1").image) == []
     replaced.ok("runs", "abandon", "last", "--reason", "the hardware was replaced")
 

@@ -146,3 +146,14 @@ def test_a_gate_that_says_no_is_a_refusal_with_its_reason(world):
 
 def test_every_gate_belongs_to_a_stage():
     assert set(gates.GATES) <= set(NAMES)
+
+
+def test_what_a_module_refused_is_a_refusal(world):
+    world.fail["fence"] = Outcome(
+        "failed", 0.1, failures=(Failure("app1", "Prove", "This is not the machine", refused=True),)
+    )
+    run = start(world)
+    with pytest.raises(Refused, match="This is not the machine") as refused:
+        engine.execute(run)
+    assert refused.value.code == "refused-fence"
+    assert end_of(run).outcome == "refused"

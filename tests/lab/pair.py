@@ -1,0 +1,63 @@
+"""The lab's pair in the hands of a test: what it is, how it is brought down, how it is mended."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from conftest import Lab
+
+DATA = "/srv/postgresql/17/pair"
+RUN = f"runuser -u postgres -- /usr/lib/postgresql/17/bin/pg_ctl -D {DATA} -w"
+# Patroni alone: its unit kills only the main process, so PostgreSQL goes on; `stop` cancels the restart.
+KILL_PATRONI = "systemctl kill --kill-whom=main -s KILL patroni; systemctl stop patroni; sleep 1"
+AS_STANDBY = f"{KILL_PATRONI}; {RUN} stop -m fast; touch {DATA}/standby.signal; {RUN} start >/dev/null"
+SOON = 90
+
+
+class Pair:
+    """The pair of the lab, its nodes named by what they are when the test begins."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        seen = self.until("healthy", "diverged", seconds=120)
+        if seen["verdict"] == "diverged":
+            standby = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "standby")
+            self.on("db1", f"patronictl -c /etc/patroni/config.yml reinit pair {standby} --force --wait")
+            seen = self.until("healthy", seconds=120)
+        roles = {node["role"]: node["name"] for node in seen["seen"]["nodes"]}
+        self.primary, self.standby = roles["primary"], roles["standby"]
+
+    def look(self) -> dict[str, Any]:
+        said = self.lab.run("db", "status", "--json")
+        document: dict[str, Any] = json.loads(said.out)
+        assert said.code == (0 if document["verdict"] == "healthy" else 1), said.err
+        return document
+
+    def until(self, *names: str, seconds: float = SOON) -> dict[str, Any]:
+        """Look until the verdict is one of these. Fails with the last look."""
+        deadline = time.monotonic() + seconds
+        while (seen := self.look())["verdict"] not in names:
+            assert time.monotonic() < deadline, json.dumps(seen, indent=1)
+            time.sleep(1)
+        return seen
+
+    def on(self, host: str, script: str) -> str:
+        return self.lab.ok("lab", "exec", host, "sh", "-c", script).out
+
+    def sql(self, host: str, statement: str) -> str:
+        return self.on(host, f'runuser -u postgres -- psql -X -A -t -d postgres -c "{statement}"')
+
+
+def mend(lab: Lab) -> None:
+    """Undo what a test did; Patroni itself demotes and rewinds what must not lead.
+
+    The pair before the rest: `lab heal` ends well only once the applications serve.
+    """
+    for host in ("store1", "db1", "db2"):
+        lab.run("lab", "exec", host, "sh", "-c", "nft delete table inet cut; systemctl start etcd")
+    for host in ("db1", "db2"):
+        lab.ok("lab", "exec", host, "systemctl", "start", "patroni")
+    lab.run("lab", "exec", "db1", "patronictl", "-c", "/etc/patroni/config.yml", "resume")
+    lab.ok("lab", "heal")
