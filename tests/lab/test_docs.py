@@ -1,0 +1,101 @@
+"""The commands that the docs show are typed as they stand there; what changes a host has a test of its own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Lab
+
+from rmc_dr import content
+from rmc_dr.estate import ESTATE_FILE
+
+pytestmark = pytest.mark.lab
+ROOT = content.root()
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^ *```console\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+PROMPT = re.compile(r"^ *\$ (.+)$", re.MULTILINE)
+CENTRE = "inventories/mycentre"
+
+# What changes a host, and the test that runs it.
+ELSEWHERE = {
+    "rmc-dr rebuild appserver --plan": "tests/lab/test_rebuild.py::test_plan_changes_nothing",
+    "rmc-dr rebuild appserver --yes": "tests/lab/test_rebuild.py::test_recovers_from[disk]",
+    "rmc-dr rebuild appserver --fence-method credential": (
+        "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in"
+    ),
+    "rmc-dr host adopt app1": "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in",
+    "rmc-dr host adopt app1 --disk S6ESNS0W100123": "tests/unit/test_adopt.py::test_with_several_disks_one_must_be_named",
+    "rmc-dr resume": "tests/lab/test_resume.py::test_resume_after_ctrl_c",
+    "rmc-dr runs abandon last": "tests/lab/test_rebuild.py::test_another_control_machine_is_refused",
+    "rmc-dr deploy management --release 1.1.0": "tests/lab/test_deploy.py::test_forward_and_back",
+    "rmc-dr drill appserver": "tests/lab/test_rebuild.py::test_drill_loses_nothing",
+    "rmc-dr kit build": "tests/lab/test_kit.py::test_a_second_build_takes_seconds_and_changes_nothing",
+    "rmc-dr lab up": "tests/lab/test_lab.py::test_the_second_up_takes_seconds",
+    "rmc-dr lab down": "tests/lab/test_lab.py::test_down_leaves_nothing_and_says_so",
+}
+
+
+def shown() -> list[str]:
+    """Every command behind a prompt, in the order of the pages, once."""
+    found = [
+        line.strip()
+        for page in PAGES
+        for block in BLOCK.findall(page.read_text())
+        for line in PROMPT.findall(block)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def elsewhere(command: str) -> str | None:
+    return next((test for known, test in ELSEWHERE.items() if command.split(" --reason")[0] == known), None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def healed(lab: Lab) -> None:
+    lab.ok("lab", "heal")
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a reader puts in place of the examples: a run, a file of his own, his centre's inventory."""
+    folder = tmp_path_factory.mktemp("centre")
+    centre = folder / "mycentre"
+    shutil.copytree(ROOT / "inventories" / "example", centre)
+    estate = centre / ESTATE_FILE
+    estate.write_text(estate.read_text().replace("/etc/rmc-dr/private", str(folder / "private")))
+    return {"3f9c": "last", "/root/recovery-2026-11-21.html": str(folder / "page.html"), CENTRE: str(centre)}
+
+
+@pytest.mark.parametrize("command", [command for command in shown() if not elsewhere(command)])
+def test_it_does_what_the_page_says(
+    lab: Lab, typed: dict[str, str], command: str, monkeypatch: pytest.MonkeyPatch
+):
+    password = Path(typed[CENTRE]).parent / "private" / "vault-password"
+    if CENTRE in command and password.exists():
+        monkeypatch.setitem(lab.env, "RMC_DR_VAULT_PASSWORD_FILE", str(password))
+    for example, own in typed.items():
+        command = command.replace(example, own)
+    program, *words = shlex.split(command.split(" | ")[0])
+    assert program == "rmc-dr"
+    said = lab.ok(*words)
+    assert said.out or said.err
+
+
+def test_what_changes_a_host_is_run_by_a_test():
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "tests/lab", "tests/unit"],
+        cwd=ROOT,
+        env={**Lab().env, "RMC_DR_LONG": "all"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert set(ELSEWHERE.values()) <= set(collected)
+    gone = [command for command in ELSEWHERE if not any(line.startswith(command) for line in shown())]
+    assert gone == []

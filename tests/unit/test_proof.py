@@ -1,0 +1,39 @@
+"""The ledger of long tests: every one has a proof in docs/proof.json, and none is too old."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OLDEST_DAYS = 60
+REMEDY = "prove it again: RMC_DR_LONG=all .venv/bin/pytest -m lab '{}'"
+
+
+def long_tests() -> set[str]:
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "lab and long", "tests/lab"],
+        cwd=ROOT,
+        env={**os.environ, "RMC_DR_LONG": "all"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line for line in collected.stdout.splitlines() if "::" in line}
+
+
+def test_every_long_test_has_a_proof_that_is_not_too_old():
+    proofs = json.loads((ROOT / "docs" / "proof.json").read_text())
+    today = datetime.now(UTC).date()
+    old = {test for test, proof in proofs.items() if (today - proven(proof)).days > OLDEST_DAYS}
+    missing = long_tests() - set(proofs)
+    assert sorted(proofs.keys() - long_tests()) == [], "the ledger names tests that are gone"
+    assert [REMEDY.format(test) for test in sorted(old | missing)] == []
+
+
+def proven(proof: dict[str, str]) -> date:
+    return date.fromisoformat(proof["date"])
