@@ -1,4 +1,4 @@
-"""The commands that the docs show are typed as they stand there; what changes a host has a test of its own."""
+"""The commands that the docs show are typed as they stand there; what changes a host has its own test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ ELSEWHERE = {
         "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in"
     ),
     "rmc-dr host adopt app1": "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in",
-    "rmc-dr host adopt app1 --disk S6ESNS0W100123": "tests/unit/test_adopt.py::test_with_several_disks_one_must_be_named",
+    "rmc-dr host adopt app1 --disk S6ESNS0W100123": (
+        "tests/unit/test_adopt.py::test_with_several_disks_one_must_be_named"
+    ),
     "rmc-dr resume": "tests/lab/test_resume.py::test_resume_after_ctrl_c",
     "rmc-dr runs abandon last": "tests/lab/test_rebuild.py::test_another_control_machine_is_refused",
     "rmc-dr deploy management --release 1.1.0": "tests/lab/test_deploy.py::test_forward_and_back",
