@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rmc_dr import content
+from rmc_dr import content, scratch
 from rmc_dr.estate import Estate, ansible_environment
 from rmc_dr.redact import Redactor
 
@@ -111,31 +109,30 @@ def run_playbook(
     import ansible_runner
 
     started = time.monotonic()
-    work = Path(tempfile.mkdtemp(prefix="rmc-dr-"))
-    listener = _Listener(on_event, work / "progress")
+    with scratch.folder() as work:
+        listener = _Listener(on_event, work / "progress")
 
-    def poll() -> bool:
-        listener.poll_progress()
-        return canceled()
+        def poll() -> bool:
+            listener.poll_progress()
+            return canceled()
 
-    try:
-        result = ansible_runner.run(
-            private_data_dir=str(work / "runner"),
-            project_dir=str(content.root() / "playbooks"),
-            playbook=playbook,
-            inventory=str(estate.inventory),
-            extravars=dict(variables),
-            limit=limit,
-            envvars=_environment(estate, work, run_id),
-            event_handler=listener.handle,
-            cancel_callback=poll,
-            quiet=True,
-        )
-        _keep_log(Path(result.config.artifact_dir) / "stdout", log, estate)
-        status = _status(result.status, listener)
-    finally:
-        _close_connections(work / "ssh")
-        shutil.rmtree(work, ignore_errors=True)
+        try:
+            result = ansible_runner.run(
+                private_data_dir=str(work / "runner"),
+                project_dir=str(content.root() / "playbooks"),
+                playbook=playbook,
+                inventory=str(estate.inventory),
+                extravars=dict(variables),
+                limit=limit,
+                envvars=_environment(estate, work, run_id),
+                event_handler=listener.handle,
+                cancel_callback=poll,
+                quiet=True,
+            )
+            _keep_log(Path(result.config.artifact_dir) / "stdout", log, estate)
+            status = _status(result.status, listener)
+        finally:
+            _close_connections(work / "ssh")
     seconds = time.monotonic() - started
     return Outcome(status, seconds, listener.changed, listener.facts, tuple(listener.failures))
 

@@ -12,7 +12,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from rmc_dr import content, journey, ssh
+from rmc_dr import content, journey, scratch, ssh
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -57,8 +56,7 @@ def verify(estate: Estate, hosts: Sequence[Host], junit: Path) -> list[Check]:
 
 def _host_checks(estate: Estate, hosts: Sequence[Host], junit: Path) -> list[Check]:
     junit.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rmc-dr-") as name:
-        folder = Path(name)
+    with scratch.folder() as folder:
         (folder / "inventory.yml").write_text(yaml.safe_dump(inventory(estate, hosts, folder)))
         (folder / "facts.json").write_text(json.dumps(facts(estate)))
         (folder / "ansible.cfg").write_text("[defaults]\n")
