@@ -18,6 +18,7 @@ from rmc_dr.estate import ESTATE_FILE, Application, Estate
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check
+from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.record import local_lock, open_run
 from rmc_dr.runner import Outcome, run_playbook
 
@@ -114,7 +115,8 @@ def _alone(estate: Estate, what: str) -> Iterator[None]:
                 _("The run {run} of this estate is not finished.").format(run=run.run_id),
                 _("Finish it with `rmc-dr resume` before anything is deployed."),
             )
-        yield
+        with hold_estate_lock(estate, what):
+            yield
 
 
 def _refuse_absent(app: Application, release: str, files: Mapping[str, Any]) -> None:

@@ -34,14 +34,16 @@ class Interrupted(Error):
 class Run:
     """What one run works on.
 
-    ``observe_verdict`` names the pair's state, ``prove`` gives the final checks, and ``canceled`` is asked
-    several times a second while a stage runs.
+    ``keep_lock`` makes sure that the primary still holds the estate for this run, and says False where there
+    is no primary to hold it; it raises Locked. ``observe_verdict`` names the pair's state, ``prove`` gives
+    the final checks, and ``canceled`` is asked several times a second while a stage runs.
     """
 
     estate: Estate
     plan: Plan
     request: Request
     journal: Journal
+    keep_lock: Callable[[], bool]
     observe_verdict: Callable[[], str]
     prove: Callable[[], Sequence[Check]]
     canceled: Callable[[], bool]
@@ -128,8 +130,9 @@ def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
     if seen.reach in (Reach.SYSTEM, Reach.RESCUE):
         break_lock = run.request.options.get("break_lock")
         target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
+    held = run.keep_lock()
     pair = run.observe_verdict()
-    run.journal.append("observation", host=asdict(seen), pair=pair)
+    run.journal.append("observation", host=asdict(seen), pair=pair, estate_lock=held)
     wanted = host.identity.machine if host.identity else ""
     return gates.Look(run.request, wanted, seen, pair, checks)
 

@@ -101,13 +101,15 @@ def pair_verdict(estate: Estate) -> str:
 
 def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> None:
     with ExitStack() as held, _canceled_by_signal() as canceled:
-        held.enter_context(hold_estate_lock(estate, journal.run_id, request.options.get("break_lock")))
+        break_lock = request.options.get("break_lock")
+        keep_lock = held.enter_context(hold_estate_lock(estate, journal.run_id, break_lock))
         engine.execute(
             engine.Run(
                 estate=estate,
                 plan=plan,
                 request=request,
                 journal=journal,
+                keep_lock=keep_lock,
                 observe_verdict=lambda: pair_verdict(estate),
                 prove=lambda: _prove(estate, plan, journal),
                 canceled=canceled,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString
@@ -98,23 +98,56 @@ def observe_node(estate: Estate, host: Host) -> Node:
 
 
 @contextmanager
-def hold_estate_lock(estate: Estate, run_id: str, break_lock: str | None = None) -> Iterator[bool]:
+def hold_estate_lock(
+    estate: Estate, run_id: str, break_lock: str | None = None
+) -> Iterator[Callable[[], bool]]:
     """Hold the estate on its primary for as long as the block lasts: two control machines, one run.
 
-    Gives False, and holds nothing, where no single primary answers. Raises Locked naming the other run,
-    unless ``break_lock`` names it too. A dead session of this same run is ended and replaced.
+    Gives a function that makes sure of it again, on whichever host is the primary then; a lock dies with its
+    connection. It says False, and holds nothing, where no single primary answers. Both raise Locked naming
+    the other run, unless ``break_lock`` names it too. A dead session of this same run is ended and replaced.
     """
-    primaries = [host for host in estate.group("dbserver") if observe_node(estate, host).role is Role.PRIMARY]
-    if len(primaries) != 1:
-        yield False
-        return
-    connection = _connect(estate, primaries[0], f"rmc-dr run {run_id}")
+    lock = _EstateLock(estate, run_id, break_lock)
     try:
-        connection.execute("set idle_session_timeout = 0")
-        _take(connection, run_id, break_lock)
-        yield True
+        lock.keep()
+        yield lock.keep
     finally:
-        connection.close()
+        lock.let_go()
+
+
+class _EstateLock:
+    def __init__(self, estate: Estate, run_id: str, break_lock: str | None) -> None:
+        self._estate = estate
+        self._run_id = run_id
+        self._break_lock = break_lock
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def keep(self) -> bool:
+        if self._held():
+            return True
+        self.let_go()
+        hosts = self._estate.group("dbserver")
+        primaries = [host for host in hosts if observe_node(self._estate, host).role is Role.PRIMARY]
+        if len(primaries) != 1:
+            return False
+        self._connection = _connect(self._estate, primaries[0], f"rmc-dr run {self._run_id}")
+        self._connection.execute("set idle_session_timeout = 0")
+        _take(self._connection, self._run_id, self._break_lock)
+        return True
+
+    def _held(self) -> bool:
+        if self._connection is None:
+            return False
+        try:
+            row = self._connection.execute("select not pg_is_in_recovery()").fetchone()
+        except psycopg.Error:
+            return False
+        return bool(row and row[0])
+
+    def let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def _take(connection: psycopg.Connection[Any], run_id: str, break_lock: str | None) -> None:

@@ -130,15 +130,25 @@ def test_disagreement(pair: Pair):
 def test_one_run_at_a_time_on_the_primary(pair: Pair):
     """The advisory lock is held by the session, named in the refusal, and gone with it."""
     hold = partial(hold_estate_lock, pair.lab.estate())
-    with hold("first-1") as held:
-        assert held
-        said = pair.sql(
-            pair.primary, "select application_name from pg_stat_activity where usename = 'rmc_dr'"
-        )
-        assert "rmc-dr run first-1" in said
+    session = "from pg_stat_activity where application_name like 'rmc-dr run %'"
+    with hold("first-1") as keep:
+        assert pair.sql(pair.primary, f"select application_name {session}") == "rmc-dr run first-1"
         with pytest.raises(Locked, match="first-1"), hold("second-1"):
             pytest.fail("two runs hold the estate")
-        with hold("first-1"):
-            pass  # a dead session of the same run is replaced
-    with hold("second-1") as held:
-        assert held
+        pair.sql(pair.primary, f"select pg_terminate_backend(pid) {session}")
+        assert keep()
+        with pytest.raises(Locked, match="first-1"), hold("second-1"):
+            pytest.fail("two runs hold the estate")
+    with hold("second-1") as keep:
+        assert keep()
+
+
+def test_the_lock_follows_the_primary(pair: Pair):
+    """A failover in mid-run: the lock died with the old primary, and another run may hold the new one."""
+    hold = partial(hold_estate_lock, pair.lab.estate())
+    with hold("first-1") as keep:
+        pair.on(pair.primary, f"{KILL_PATRONI}; {RUN} -m immediate stop")
+        pair.until("standby-down")
+        assert keep()
+        with pytest.raises(Locked, match="first-1"), hold("second-1"):
+            pytest.fail("two runs hold the estate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,6 +63,7 @@ def play(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> Stage:
     monkeypatch.setattr(deploy.kit_verify, "verify", lambda *_: SimpleNamespace(files=files))
     monkeypatch.setattr(deploy, "run_playbook", stage.run_playbook)
     monkeypatch.setattr(deploy.journey, "travel", stage.travel)
+    monkeypatch.setattr(deploy, "hold_estate_lock", lambda *_: nullcontext())
     return stage
 
 

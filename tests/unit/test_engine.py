@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rmc_dr import content, engine, gates
-from rmc_dr.errors import Refused
+from rmc_dr.errors import Locked, Refused
 from rmc_dr.model import Check, HostObservation, Plan, Reach, Request
 from rmc_dr.plans import read_stages
 from rmc_dr.record import Journal, RunState, open_run, read
@@ -31,6 +31,12 @@ class World:
         self.pair = "healthy"
         self.checks = [Check("liberty-answers", True)]
         self.done: list[str] = []
+        self.lock_lost_after = ""
+
+    def keep_lock(self) -> bool:
+        if self.done and self.done[-1] == self.lock_lost_after:
+            raise Locked("estate-locked", "The run theirs-1 holds the estate.", "Speak to them.")
+        return True
 
     def run_playbook(self, _estate, playbook, *, variables, on_event, **_rest):
         stage = Path(playbook).stem
@@ -66,6 +72,7 @@ def start(world: World, **options) -> engine.Run:
         plan=plan,
         request=request,
         journal=journal,
+        keep_lock=world.keep_lock,
         observe_verdict=lambda: world.pair,
         prove=lambda: world.checks,
         canceled=lambda: False,
@@ -157,3 +164,14 @@ def test_what_a_module_refused_is_a_refusal(world):
         engine.execute(run)
     assert refused.value.code == "refused-fence"
     assert end_of(run).outcome == "refused"
+
+
+def test_a_lock_that_another_run_took_stops_before_the_next_stage(world):
+    world.lock_lost_after = "boot"
+    run = start(world)
+    with pytest.raises(Locked, match="theirs-1"):
+        engine.execute(run)
+    assert world.done[-1] == "boot"
+    world.lock_lost_after = ""
+    engine.execute(run)
+    assert world.done == NAMES
