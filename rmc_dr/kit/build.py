@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rmc_dr import __version__, content, secrets
+from rmc_dr import __version__, content
 from rmc_dr import estate as estates
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
@@ -109,14 +109,7 @@ def _builders(estate: Estate) -> Estate:
     Only the lab's secrets are made here; another estate's are its keeper's to make.
     """
     lab = content.root() / "inventories" / "lab"
-    builders = estate if estate.inventory == lab else estates.load(lab)
-    secrets.make(builders)
-    if builders.secrets is None:
-        link = presence.vault_link(builders)
-        link.unlink(missing_ok=True)
-        link.symlink_to(secrets.vault_file(builders))
-        builders = estates.load(lab)
-    return builders
+    return presence.with_secrets(estate if estate.inventory == lab else estates.load(lab))
 
 
 def _images(

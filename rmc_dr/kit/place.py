@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rmc_dr import content
-from rmc_dr.errors import Error, Locked, Refused
+from rmc_dr.errors import Error, Refused
 from rmc_dr.i18n import _
+from rmc_dr.locks import only_one
 
 Say = Callable[[str], None]
 DRAFT = ".draft-"  # whatever begins so was being made when its maker died
@@ -31,25 +31,10 @@ def draft(target: Path) -> Path:
     return target.with_name(f"{DRAFT}{target.name}")
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """One build at a time on this machine: raises Locked `kit-busy`. A dead holder holds no lock."""
-    handle = os.open(cache("") / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 32, 0).decode() or "?"
-            raise Locked(
-                "kit-busy",
-                _("Another `rmc-dr kit build` is at work (process {pid}).").format(pid=holder),
-                _("Wait until it has ended, then try again."),
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(handle)
+def alone() -> AbstractContextManager[None]:
+    """One build at a time on this machine: raises Locked `kit-busy`."""
+    busy = _("Another `rmc-dr kit build` is at work (process {pid}).")
+    return only_one(cache("") / "lock", "kit-busy", busy)
 
 
 def remove_drafts(folders: Iterable[Path]) -> None:

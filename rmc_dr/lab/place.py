@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rmc_dr import content
-from rmc_dr.errors import Error, Locked, Refused
+from rmc_dr.errors import Error, Refused
 from rmc_dr.i18n import _
+from rmc_dr.locks import only_one
 
 
 def folder() -> Path:
@@ -51,38 +52,17 @@ def run(*command: str | Path, stdin: str | None = None) -> str:
 @contextmanager
 def alone(name: str) -> Iterator[None]:
     """Hold a lock of the lab, waiting for it; the kernel lets go of it when its holder dies."""
-    with _opened(name) as handle:
+    path = folder() / "locks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
-@contextmanager
-def only_one_command() -> Iterator[None]:
+def only_one_command() -> AbstractContextManager[None]:
     """Refuse a second command that changes the lab. Raises Locked `lab-busy`, naming the first one."""
-    with _opened("command") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 32, 0).decode() or "?"
-            raise Locked(
-                "lab-busy",
-                _("Another command is working on the lab (process {pid}).").format(pid=holder),
-                _("Wait until it has ended, then try again."),
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[int]:
-    locks = folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    handle = os.open(locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+    busy = _("Another command is working on the lab (process {pid}).")
+    return only_one(folder() / "locks" / "command", "lab-busy", busy)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import ssh
+from rmc_dr import estate as estates
+from rmc_dr import secrets, ssh
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -68,6 +69,16 @@ def answers(estate: Estate, host: Host, alias: ssh.Alias, seconds: float) -> boo
             return False
         time.sleep(0.2)
     return True
+
+
+def with_secrets(estate: Estate) -> Estate:
+    """The lab's estate with its vault open; what is missing of its secrets is made."""
+    secrets.make(estate)
+    link, vault = vault_link(estate), secrets.vault_file(estate)
+    if not (link.is_symlink() and link.resolve() == vault.resolve()):
+        link.unlink(missing_ok=True)
+        link.symlink_to(vault)
+    return estates.load(estate.inventory)
 
 
 def vault_link(estate: Estate) -> Path:

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from rmc_dr import estate as estates
-from rmc_dr import secrets
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.gates import PRIMARY_EXISTS
@@ -37,7 +35,7 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
     preflight.check(estate)
     with only_one_command():
         presence.take(estate)
-        estate = _with_secrets(estate)
+        estate = presence.with_secrets(estate)
         manifest = _kit(estate, say)
         network.up(estate.config.network)
         hosts = presence.own_hosts(estate)
@@ -68,16 +66,6 @@ def heal(estate: Estate, names: Sequence[str], say: Say) -> None:
         wanted += _silent_applications(estate, [host for host in hosts if host not in wanted])
         _install(estate, wanted, manifest, say)
     say(_("Well: {hosts}.").format(hosts=_names(hosts)))
-
-
-def _with_secrets(estate: Estate) -> Estate:
-    secrets.make(estate)
-    link = presence.vault_link(estate)
-    vault = secrets.vault_file(estate)
-    if not (link.is_symlink() and link.resolve() == vault.resolve()):
-        link.unlink(missing_ok=True)
-        link.symlink_to(vault)
-    return estates.load(estate.inventory)
 
 
 def _kit(estate: Estate, say: Say) -> Manifest:
