@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -82,12 +83,7 @@ class Group(click.Group):
         try:
             result = super().main(*args, **kwargs)
         except Error as error:
-            as_json = "--json" in sys.argv
-            if as_json:
-                document = {"error": error.code, "message": error.message, "hint": error.hint}
-                click.echo(json.dumps(document, ensure_ascii=False))
-            say_error(error)
-            sys.exit(int(error.exit_code))
+            _end(error)
         except click.exceptions.Abort:
             click.echo(_("Given up. Nothing more is done."), err=True)
             sys.exit(5)
@@ -95,9 +91,58 @@ class Group(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
             sys.exit(0)
+        except OSError as error:
+            _end(_of_the_system(error))
+        except Exception as error:  # noqa: BLE001 the last word is a sentence, whatever happened
+            _end(_unforeseen(error))
         sys.exit(result if isinstance(result, int) else 0)
+
+
+def _end(error: Error) -> NoReturn:
+    try:
+        if "--json" in sys.argv:
+            document = {"error": error.code, "message": error.message, "hint": error.hint}
+            click.echo(json.dumps(document, ensure_ascii=False))
+    except OSError:
+        _forget_output()
+    say_error(error)
+    sys.exit(int(error.exit_code))
+
+
+def _forget_output() -> None:
+    """Nobody reads it, or its disk is full: what is still buffered must not fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_the_system(error: OSError) -> Error:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if isinstance(error, PermissionError):
+        return BadInput("not-permitted", f"{what}.", _("Run rmc-dr as root."))
+    if error.errno == errno.ENOSPC:
+        _forget_output()
+    return Error(
+        "system-error",
+        _("The system refused: {what}.").format(what=what),
+        _("Mend what it names, then run the command again; `rmc-dr` alone says whether a run is open."),
+    )
+
+
+def _unforeseen(error: Exception) -> Error:
+    """A defect of rmc-dr. Where it happened is kept in a file for its developers."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="rmc-dr-defect-", suffix=".txt", delete=False) as kept:
+        kept.write(traceback.format_exc())
+    return Error(
+        "defect",
+        _("rmc-dr itself failed ({kind}: {what}); it is not known what was changed.").format(
+            kind=type(error).__name__, what=" ".join(str(error).split())[:200]
+        ),
+        _("`rmc-dr` alone says whether a run is open. For the developers: {path}.").format(path=kept.name),
+    )
 
 
 def say_error(error: Error) -> None:
