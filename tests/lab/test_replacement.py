@@ -14,7 +14,7 @@ from rmc_dr.lab import disks, hardware, place
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 VERIFIERS = (
     "select string_agg(rolname || rolpassword, ' ' order by rolname) from pg_authid"
-    " where rolname in ('management', 'verification')"
+    " where rolname in ('management_app', 'verification_app')"
 )
 
 
@@ -63,5 +63,6 @@ def test_replacement_hardware_is_taken_in(replaced: Lab):
     replaced.ok("rebuild", "appserver", "--fence-method", "credential", "--yes", timeout=1500)
 
     assert serving(replaced)
+    assert verifiers != ""
     assert sql(replaced, VERIFIERS) != verifiers
     assert passwords.isdisjoint(database_passwords(replaced))
