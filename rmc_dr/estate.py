@@ -95,6 +95,24 @@ class Liberty(_Strict):
     heap_mib: int = Field(ge=128)
 
 
+class S3(_Strict):
+    """The object store that backups lie in; each version of an object stays locked for ``lock_days``."""
+
+    endpoint: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")
+    region: str = Field(min_length=1)
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    lock_mode: Literal["COMPLIANCE", "GOVERNANCE"]
+    lock_days: int = Field(ge=1)
+    quota_gib: int = Field(ge=1)
+
+
+class Backup(_Strict):
+    """How the pair is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept."""
+
+    archive_seconds: int = Field(ge=10, le=3600)
+    keep_full: int = Field(ge=2)
+
+
 class EstateConfig(_Strict):
     """The dictionary `estate` of group_vars/all/estate.yml."""
 
@@ -111,6 +129,8 @@ class EstateConfig(_Strict):
     database: Database
     etcd: Etcd
     liberty: Liberty
+    s3: S3
+    backup: Backup
 
 
 class Identity(_Strict):

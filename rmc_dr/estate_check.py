@@ -280,6 +280,8 @@ def _incomplete(file: str, key: str) -> Problem:
 def _needed_secrets(estate: Estate) -> Iterator[tuple[str, ...]]:
     yield from (("postgres", name) for name in secrets.POSTGRES)
     yield ("patroni", "rest_password")
+    yield from (("s3", name, part) for name in secrets.S3_KEYS for part in ("access_key", "secret_key"))
+    yield from (("backup", name) for name in secrets.BACKUP)
     yield ("tls", "ca_certificate")
     for app in estate.config.applications.apps:
         yield ("apps", app.name, "database_password")

@@ -37,6 +37,8 @@ from rmc_dr.i18n import _
 SIGNER = "rmc-dr-kit"
 SPARE_IDENTITIES = ("rescue", "builder")
 POSTGRES = ("superuser_password", "replication_password", "rewind_password", "monitor_password")
+S3_KEYS = ("owner", "writer", "verifier", "keeper")
+BACKUP = ("database_passphrase", "files_passphrase")
 Vault = dict[str, Any]
 
 
@@ -180,6 +182,8 @@ def _completed(before: Vault, estate: Estate) -> Vault:
         "postgres": _passwords(before.get("postgres", {}), *POSTGRES),
         "patroni": _passwords(before.get("patroni", {}), "rest_password"),
         "liberty": _passwords(before.get("liberty", {}), "keystore_password"),
+        "s3": _s3_keys(before.get("s3", {})),
+        "backup": _passwords(before.get("backup", {}), *BACKUP),
         "apps": {
             **apps,
             **{app.name: _application(apps.get(app.name, {})) for app in estate.config.applications.apps},
@@ -191,6 +195,18 @@ def _completed(before: Vault, estate: Estate) -> Vault:
 
 def _passwords(before: Vault, *names: str) -> Vault:
     return {**before, **{name: before.get(name) or random.token_urlsafe(24) for name in names}}
+
+
+def _s3_keys(before: Vault) -> Vault:
+    """S3 access keys are names: letters and digits, 20 of them, as every store takes them."""
+    made = {name: before.get(name, {}) for name in S3_KEYS}
+    return {
+        name: {
+            "access_key": key.get("access_key") or random.token_hex(10).upper(),
+            "secret_key": key.get("secret_key") or random.token_urlsafe(30),
+        }
+        for name, key in made.items()
+    }
 
 
 def _application(before: Vault) -> Vault:

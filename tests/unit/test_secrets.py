@@ -53,8 +53,10 @@ def test_a_second_time_changes_nothing(made):
 
 def test_the_vault_holds_what_roles_read(made):
     vault = vault_of(made)
-    assert set(vault) == {"postgres", "patroni", "liberty", "apps", "ssh_host_keys", "tls"}
+    assert set(vault) == {"postgres", "patroni", "liberty", "s3", "backup", "apps", "ssh_host_keys", "tls"}
     assert set(vault["postgres"]) == set(secrets.POSTGRES)
+    assert set(vault["s3"]) == set(secrets.S3_KEYS)
+    assert set(vault["backup"]) == set(secrets.BACKUP)
     assert set(vault["apps"]) == {"management", "verification"}
     assert set(vault["apps"]["management"]) == {"database_password", "journey"}
     assert set(vault["ssh_host_keys"]) == {*HOSTS, "rescue", "builder"}
@@ -65,6 +67,7 @@ def test_the_vault_holds_what_roles_read(made):
 def test_no_two_secrets_are_the_same(made):
     vault = vault_of(made)
     passwords = [*vault["postgres"].values(), *(app["database_password"] for app in vault["apps"].values())]
+    passwords += [key["secret_key"] for key in vault["s3"].values()] + [*vault["backup"].values()]
     assert len(set(passwords)) == len(passwords)
     assert min(map(len, passwords)) >= 32
 
