@@ -29,6 +29,7 @@ COMMANDS = {
     "report": ("runs", _("Print the report of a run.")),
     "resume": ("rebuild", _("Go on with an interrupted run.")),
     "runs": ("runs", _("List the runs and what they did.")),
+    "store": ("store", _("Look at the object store that backups lie in.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),
 }
 
