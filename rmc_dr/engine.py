@@ -11,7 +11,7 @@ from rmc_dr import gates, target_lock
 from rmc_dr.errors import Error, ExitCode, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
-from rmc_dr.model import Check, Plan, Reach, Request, Stage
+from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
@@ -35,7 +35,7 @@ class Run:
     """What one run works on.
 
     ``keep_lock`` makes sure that the primary still holds the estate for this run, and says False where there
-    is no primary to hold it; it raises Locked. ``observe_verdict`` names the pair's state, ``prove`` gives
+    is no primary to hold it; it raises Locked. ``observe_pair`` says how the pair stands, ``prove`` gives
     the final checks, and ``canceled`` is asked several times a second while a stage runs.
     """
 
@@ -44,7 +44,7 @@ class Run:
     request: Request
     journal: Journal
     keep_lock: Callable[[], bool]
-    observe_verdict: Callable[[], str]
+    observe_pair: Callable[[], PairState]
     prove: Callable[[], Sequence[Check]]
     canceled: Callable[[], bool]
 
@@ -131,8 +131,10 @@ def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
         break_lock = run.request.options.get("break_lock")
         target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
     held = run.keep_lock()
-    pair = run.observe_verdict()
-    run.journal.append("observation", host=asdict(seen), pair=pair, estate_lock=held)
+    pair = run.observe_pair()
+    run.journal.append(
+        "observation", host=asdict(seen), pair=pair.verdict, primary=pair.primary, estate_lock=held
+    )
     wanted = host.identity.machine if host.identity else ""
     return gates.Look(run.request, wanted, seen, pair, checks)
 

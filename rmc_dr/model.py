@@ -33,6 +33,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class PairState:
+    """The pair in short: its verdict, and the one host that takes writes; None where none or several do."""
+
+    verdict: str
+    primary: str | None = None
+
+
+@dataclass(frozen=True)
 class Request:
     """What the operator asked for; kept in the run record, so that a resume asks for the same."""
 

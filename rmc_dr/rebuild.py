@@ -1,4 +1,4 @@
-"""The story of `rmc-dr rebuild appserver`: observe, plan, lock, run; and of `rmc-dr resume`."""
+"""The story of `rmc-dr rebuild`: observe, plan, lock, run; and of `rmc-dr resume`."""
 
 from __future__ import annotations
 
@@ -14,33 +14,38 @@ from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
-from rmc_dr.model import Check, Plan, Request
+from rmc_dr.model import Check, PairState, Plan, Request
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
-from rmc_dr.pair import verdict
-from rmc_dr.plans import read_stages, rebuild_appserver
+from rmc_dr.pair import Role, verdict
+from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
 
 Listener = Callable[[Event], None]
+RULES = {
+    rebuild_appserver.NAME: (rebuild_appserver.GROUP, rebuild_appserver.decide),
+    rebuild_dbserver.NAME: (rebuild_dbserver.GROUP, rebuild_dbserver.decide),
+}
 
 
 def make_plan(estate: Estate, request: Request) -> Plan:
     """Observe and decide; changes nothing. Raises Refused or BadInput with the reason."""
+    group, decide = RULES[request.plan]
     host = estate.host(request.target)
-    if "appserver" not in host.groups:
+    if group not in host.groups:
         raise BadInput(
-            "not-an-appserver",
-            _("{host} is not an application server.").format(host=host.name),
-            _("Application servers of this estate: {hosts}.").format(
-                hosts=", ".join(member.name for member in estate.group("appserver"))
+            "wrong-group",
+            _("{host} is not in the group {group}.").format(host=host.name, group=group),
+            _("The group's hosts: {hosts}.").format(
+                hosts=", ".join(member.name for member in estate.group(group))
             ),
         )
-    stages = read_stages(content.root() / "playbooks" / f"{rebuild_appserver.NAME}.yml")
+    stages = read_stages(content.root() / "playbooks" / f"{request.plan}.yml")
     seen = observe_host(estate, host)
-    return rebuild_appserver.decide(estate, stages, request, seen, pair_verdict(estate))
+    return decide(estate, stages, request, seen, pair_state(estate))
 
 
 def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> str:
@@ -94,9 +99,11 @@ def resume(estate: Estate, listeners: Sequence[Listener], break_lock: str | None
         return journal.run_id
 
 
-def pair_verdict(estate: Estate) -> str:
-    """The name of the pair's verdict; `unknown` where it cannot be told."""
-    return verdict(observe_pair(estate)).name
+def pair_state(estate: Estate) -> PairState:
+    """The pair's verdict, `unknown` where it cannot be told, and who takes writes."""
+    seen = observe_pair(estate)
+    primaries = [node.name for node in seen.with_role(Role.PRIMARY)]
+    return PairState(str(verdict(seen).name), primaries[0] if len(primaries) == 1 else None)
 
 
 def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> None:
@@ -110,7 +117,7 @@ def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> 
                 request=request,
                 journal=journal,
                 keep_lock=keep_lock,
-                observe_verdict=lambda: pair_verdict(estate),
+                observe_pair=lambda: pair_state(estate),
                 prove=lambda: _prove(estate, plan, journal),
                 canceled=canceled,
             )

@@ -11,12 +11,14 @@ def stage_title(name: str) -> str:
     """What a stage does, as an operator would say it; a stage that nobody named here keeps its own name."""
     return {
         "preserve": _("Preserve what can still be read"),
+        "handover": _("Hand the writes over to the other host"),
         "fence": _("Fence the old machine"),
         "reinstall": _("Reinstall the operating system"),
         "boot": _("Boot the installed system"),
         "converge": _("Configure system and applications"),
         "files": _("Check the attachments"),
         "database": _("Check the database"),
+        "replicate": _("Wait until it holds all data"),
         "start": _("Start the applications"),
         "verify": _("Prove that the server works"),
         "open": _("Open to users"),
@@ -24,7 +26,10 @@ def stage_title(name: str) -> str:
 
 
 def plan_title(name: str) -> str:
-    return {"rebuild-appserver": _("Rebuild of the application server")}.get(name, name)
+    return {
+        "rebuild-appserver": _("Rebuild of the application server"),
+        "rebuild-dbserver": _("Rebuild of a database host"),
+    }.get(name, name)
 
 
 def outcome_word(outcome: str | None) -> str:

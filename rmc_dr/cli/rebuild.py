@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -16,31 +17,79 @@ def rebuild() -> None:
     """Plans that rebuild; `rmc-dr rebuild --help` lists them."""
 
 
+Command = Callable[..., None]
+
+
+def _options(command: Command) -> Command:
+    """What every rebuild asks."""
+    for option in reversed(
+        (
+            click.option(
+                "--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing.")
+            ),
+            click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation).")),
+            click.option(
+                "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild this host although it is healthy.")
+            ),
+            click.option(
+                "--accept-expired-kit",
+                metavar="REASON",
+                help=_("Use an expired kit; the reason is recorded."),
+            ),
+            click.option(
+                "--break-lock", metavar="RUN", help=_("Take the host from another run, named in full.")
+            ),
+            click.option(
+                "--json",
+                "as_json",
+                is_flag=True,
+                help=_("Print the plan, or the events of the run, as JSON."),
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @rebuild.command(help=_("Reinstall the application server, bring its applications back, and prove it."))
 @click.argument("host", required=False)
-@click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
-@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--wipe-data", is_flag=True, help=_("Format the data partition as well: attachments are lost."))
-@click.option(
-    "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild although the host serves its applications.")
-)
 @click.option(
     "--fence-method",
     type=click.Choice(["rescue", "credential"]),
     help=_("How the old machine is fenced: its power, or its database credentials (replaced hardware)."),
 )
-@click.option("--accept-expired-kit", metavar="REASON", help=_("Use an expired kit; the reason is recorded."))
-@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
-@click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
+@_options
 @pass_context
-def appserver(context: Context, /, host: str | None, plan_only: bool, yes: bool, **options: Any) -> None:
+def appserver(context: Context, /, host: str | None, **options: Any) -> None:
+    target = host or context.estate().group("appserver")[0].name
+    _rebuild(context, "rebuild-appserver", target, **options)
+
+
+@rebuild.command(
+    help=_("Reinstall a database host and make it a replicating standby, while the other one leads.")
+)
+@click.argument("host")
+@click.option(
+    "--wipe-data",
+    is_flag=True,
+    help=_("Format the data partition as well: the database is copied anew from the primary."),
+)
+@_options
+@pass_context
+def dbserver(context: Context, /, host: str, **options: Any) -> None:
+    _rebuild(context, "rebuild-dbserver", host, **options)
+
+
+def _rebuild(
+    context: Context, plan_name: str, target: str, plan_only: bool, yes: bool, as_json: bool, **options: Any
+) -> None:
     from rmc_dr import rebuild as story
     from rmc_dr.model import Request
 
-    context.json = options.pop("as_json") or context.json
+    context.json = as_json or context.json
     estate = context.estate()
-    target = host or estate.group("appserver")[0].name
-    request = Request("rebuild-appserver", target, {key: value for key, value in options.items() if value})
+    request = Request(plan_name, target, {key: value for key, value in options.items() if value})
     plan = story.make_plan(estate, request)
     _show_plan(context, plan)
     if plan_only:

@@ -13,7 +13,7 @@ from rmc_dr.i18n import _
 def status(context: Context) -> None:
     from rmc_dr.errors import BadInput
     from rmc_dr.observe.hosts import observe_host
-    from rmc_dr.rebuild import pair_verdict
+    from rmc_dr.rebuild import pair_state
     from rmc_dr.record import open_run
 
     try:
@@ -24,7 +24,7 @@ def status(context: Context) -> None:
         click.echo(error.message)
         click.echo(error.hint)
         return
-    pair = pair_verdict(estate)
+    pair = pair_state(estate).verdict
     hosts = [observe_host(estate, host) for host in estate.group("appserver")]
     run = open_run(estate.name)
     down = [host.name for host in hosts if not host.serving]

@@ -26,6 +26,7 @@ CENTRE = "inventories/mycentre"
 ELSEWHERE = {
     "rmc-dr rebuild appserver --plan": "tests/lab/test_rebuild.py::test_plan_changes_nothing",
     "rmc-dr rebuild appserver --yes": "tests/lab/test_rebuild.py::test_recovers_from[disk]",
+    "rmc-dr rebuild dbserver db2 --yes": "tests/lab/test_rebuild_dbserver.py::test_a_dead_standby[wipe]",
     "rmc-dr rebuild appserver --fence-method credential": (
         "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in"
     ),

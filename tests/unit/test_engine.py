@@ -11,7 +11,7 @@ import pytest
 
 from rmc_dr import content, engine, gates
 from rmc_dr.errors import Locked, Refused
-from rmc_dr.model import Check, HostObservation, Plan, Reach, Request
+from rmc_dr.model import Check, HostObservation, PairState, Plan, Reach, Request
 from rmc_dr.plans import read_stages
 from rmc_dr.record import Journal, RunState, open_run, read
 from rmc_dr.runner import Failure, Outcome
@@ -73,7 +73,7 @@ def start(world: World, **options) -> engine.Run:
         request=request,
         journal=journal,
         keep_lock=world.keep_lock,
-        observe_verdict=lambda: world.pair,
+        observe_pair=lambda: PairState(world.pair, "db1"),
         prove=lambda: world.checks,
         canceled=lambda: False,
     )
@@ -152,7 +152,9 @@ def test_a_gate_that_says_no_is_a_refusal_with_its_reason(world):
 
 
 def test_every_gate_belongs_to_a_stage():
-    assert set(gates.GATES) <= set(NAMES)
+    for plan, questions in gates.GATES.items():
+        stages = read_stages(content.root() / "playbooks" / f"{plan}.yml")
+        assert set(questions) <= {stage.name for stage in stages}
 
 
 def test_what_a_module_refused_is_a_refusal(world):
