@@ -16,7 +16,9 @@ from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
-STAGE_VARIABLES = ("wipe_data", "fence_method", "replace_healthy")
+STAGE_VARIABLES = (
+    "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
+)  # fmt: skip
 PROVING_STAGE = "verify"
 
 
@@ -108,9 +110,9 @@ def resume_index(stages: Sequence[Stage], done: int, reach: Reach) -> int:
     brings it up; everything after that is done again. A completed destructive stage is never repeated.
     """
     names = [stage.name for stage in stages]
-    if done > names.index("boot") and reach is not Reach.SYSTEM:
+    if "boot" in names and done > names.index("boot") and reach is not Reach.SYSTEM:
         return names.index("boot")
-    if done == names.index("reinstall") and reach is not Reach.RESCUE:
+    if "reinstall" in names and done == names.index("reinstall") and reach is not Reach.RESCUE:
         return names.index("fence")
     # The proof of an earlier session is not carried over: the users get what was proven now.
     return min(done, names.index(PROVING_STAGE))
@@ -169,7 +171,7 @@ def _run_stage(run: Run, stage: Stage) -> Outcome:
         run.estate,
         stage.playbook,
         variables={
-            "target": run.plan.target,
+            "target": stage.target or run.plan.target,
             "run_id": journal.run_id,
             "run_dir": str(journal.path),
             **options,

@@ -147,6 +147,17 @@ def _reinstall_member(look: Look) -> Answer:
     return _reinstall(look) if answer.yes else answer
 
 
+def _nobody_leads(look: Look) -> Answer:
+    """The data of a host is written over only while no host takes writes."""
+    if look.pair.primary is not None or look.pair.verdict not in ("no-primary", "unknown"):
+        return Answer(
+            False,
+            _("the pair is not at rest (it is: {verdict})").format(verdict=look.pair.verdict),
+            _("Look with `rmc-dr db status`; `rmc-dr resume` asks again."),
+        )
+    return _system_answers(look)
+
+
 GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
     "rebuild-appserver": {
         "fence": _fence,
@@ -165,5 +176,14 @@ GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
         "converge": _system_answers,
         "replicate": _start,
         "verify": _start,
+    },
+    "restore-database": {
+        "safety": _system_answers,
+        "restore": _nobody_leads,
+        "check": _nobody_leads,
+        "lead": _system_answers,
+        "start": _start,
+        "verify": _start,
+        "open": _open,
     },
 }

@@ -10,12 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stage:
-    """One playbook of a plan: a gate before, checks after, and a time budget in minutes."""
+    """One playbook of a plan: a gate before, checks after, and a time budget in minutes.
+
+    ``target`` are the hosts that it works on, as an Ansible pattern; empty: the plan's target.
+    """
 
     name: str
     playbook: str
     budget_minutes: float
     destructive: bool
+    target: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.pair import Role, verdict
-from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver
+from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
@@ -28,6 +28,7 @@ Listener = Callable[[Event], None]
 RULES = {
     rebuild_appserver.NAME: (rebuild_appserver.GROUP, rebuild_appserver.decide),
     rebuild_dbserver.NAME: (rebuild_dbserver.GROUP, rebuild_dbserver.decide),
+    restore_database.NAME: (restore_database.GROUP, restore_database.decide),
 }
 
 
@@ -125,7 +126,11 @@ def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> 
 
 
 def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
-    return verify(estate, [estate.host(plan.target)], journal.path / "verify.xml")
+    """The target is proven; after a restore the applications on it as well."""
+    hosts = [estate.host(plan.target)]
+    if plan.name == restore_database.NAME:
+        hosts += estate.group("appserver")
+    return verify(estate, hosts, journal.path / "verify.xml")
 
 
 @contextmanager

@@ -19,6 +19,12 @@ def stage_title(name: str) -> str:
         "files": _("Check the attachments"),
         "database": _("Check the database"),
         "replicate": _("Wait until it holds all data"),
+        "quiesce": _("Stop the applications gracefully"),
+        "close": _("Keep the users out"),
+        "safety": _("Make the safety copy stand"),
+        "restore": _("Bring the database back"),
+        "check": _("Check what was brought back"),
+        "lead": _("Let it lead, and make its standby"),
         "start": _("Start the applications"),
         "verify": _("Prove that the server works"),
         "open": _("Open to users"),
@@ -29,6 +35,7 @@ def plan_title(name: str) -> str:
     return {
         "rebuild-appserver": _("Rebuild of the application server"),
         "rebuild-dbserver": _("Rebuild of a database host"),
+        "restore-database": _("Restore of the database"),
     }.get(name, name)
 
 

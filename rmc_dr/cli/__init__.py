@@ -27,6 +27,7 @@ COMMANDS = {
     "power": ("power", _("Switch a host off, into its rescue system, or on.")),
     "rebuild": ("rebuild", _("Rebuild a failed server.")),
     "report": ("runs", _("Print the report of a run.")),
+    "restore": ("restore", _("Bring data back from the backups.")),
     "resume": ("rebuild", _("Go on with an interrupted run.")),
     "runs": ("runs", _("List the runs and what they did.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),

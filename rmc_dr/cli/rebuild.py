@@ -63,7 +63,7 @@ def _options(command: Command) -> Command:
 @pass_context
 def appserver(context: Context, /, host: str | None, **options: Any) -> None:
     target = host or context.estate().group("appserver")[0].name
-    _rebuild(context, "rebuild-appserver", target, **options)
+    rebuild_by_plan(context, "rebuild-appserver", target, **options)
 
 
 @rebuild.command(
@@ -78,10 +78,10 @@ def appserver(context: Context, /, host: str | None, **options: Any) -> None:
 @_options
 @pass_context
 def dbserver(context: Context, /, host: str, **options: Any) -> None:
-    _rebuild(context, "rebuild-dbserver", host, **options)
+    rebuild_by_plan(context, "rebuild-dbserver", host, **options)
 
 
-def _rebuild(
+def rebuild_by_plan(
     context: Context, plan_name: str, target: str, plan_only: bool, yes: bool, as_json: bool, **options: Any
 ) -> None:
     from rmc_dr import rebuild as story

@@ -24,6 +24,7 @@ def read_stages(playbook: Path) -> tuple[Stage, ...]:
                     playbook=str(imported),
                     budget_minutes=float(values["budget_minutes"]),
                     destructive=values["destructive"] is True,
+                    target=str(values.get("target", "")),
                 )
             )
         except KeyError as missing:
