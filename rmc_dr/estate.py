@@ -107,10 +107,15 @@ class S3(_Strict):
 
 
 class Backup(_Strict):
-    """How the pair is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept."""
+    """How the estate is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept.
+
+    A newest backup older than ``max_age_hours`` alarms, and so does a verification after ``verify_hours``.
+    """
 
     archive_seconds: int = Field(ge=10, le=3600)
     keep_full: int = Field(ge=2)
+    max_age_hours: int = Field(default=26, ge=1)
+    verify_hours: int = Field(default=26, ge=1)
 
 
 class EstateConfig(_Strict):

@@ -27,6 +27,7 @@ from rmc_dr.model import Check
 
 TIMEOUT_SECONDS = 900
 GROUPS = ("appserver", "dbserver", "store")
+PGBACKREST_PORT = 8432
 DETAIL_LENGTH = 300
 LARGEST_JUNIT_BYTES = 20_000_000
 SSH_REFUSED = re.compile(r"Host key verification failed|ssh: connect to host [^\\\n]+")
@@ -212,7 +213,7 @@ def facts(estate: Estate) -> dict[str, Any]:
     etcd = [config.etcd.client_port, config.etcd.peer_port]
     ports = {
         "appserver": [config.applications.port],
-        "dbserver": [config.database.port, config.database.rest_port, *etcd],
+        "dbserver": [config.database.port, config.database.rest_port, PGBACKREST_PORT, *etcd],
         "store": [443, *etcd],
     }
     return {
