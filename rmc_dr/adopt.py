@@ -16,9 +16,9 @@ from typing import Any, Literal, cast
 from rmc_dr import content, ssh
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate, Host, Identity
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.record import local_lock
-from rmc_dr.secrets import write_atomically
 
 READER = Path("roles/os_install/module_utils/disk_identity.py")
 RECORD = "adoptions.jsonl"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ import yaml
 from rmc_dr import content, journey
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import ESTATE_FILE, Application, Estate
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check
@@ -202,10 +204,7 @@ def pin_release(path: Path, application: str, release: str) -> bool:
     if node.value == release:
         return True
     try:
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(changed)
-        draft.chmod(path.stat().st_mode)
-        draft.replace(path)
+        write_atomically(path, changed, S_IMODE(path.stat().st_mode))
     except OSError:
         return False
     return True

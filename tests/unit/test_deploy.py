@@ -152,5 +152,5 @@ def test_an_estate_that_cannot_be_written_is_said(copied: Estate, monkeypatch: p
     def fail(*_arguments: Any, **_words: Any) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr(deploy, "write_atomically", fail)
     assert not deploy.deploy(copied, "management", "1.1.0", silent).pinned

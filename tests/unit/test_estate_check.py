@@ -255,7 +255,7 @@ def test_the_example_vault_has_the_shape_of_a_real_one(whole):
     shown = yaml.safe_load((EXAMPLE / "vault.example.yml").read_text())["vault"]
     real = dict(whole.opened()._vault)
     assert set(shown) == set(real)
-    for part in ("postgres", "patroni", "liberty", "s3", "backup", "tls"):
+    for part in ("postgres", "patroni", "s3", "backup", "tls"):
         assert set(shown[part]) == set(real[part])
     assert set(shown["apps"]["management"]) == set(real["apps"]["management"])
 
