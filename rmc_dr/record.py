@@ -21,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import __version__, content
+from rmc_dr import __version__, content, locks
 from rmc_dr.errors import BadInput, Error, Locked
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
@@ -341,38 +341,27 @@ def local_lock(estate: str, run_id: str) -> Iterator[Holder | None]:
 
     The kernel lets go when the process dies, kill -9 included. Yields whoever died holding it, else None.
     """
-    path = content.STATE / "locks" / f"{estate}.lock"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(estate, _holder(descriptor)) from None
-        died = _holder(descriptor)
-        mine = Holder(
-            run_id, os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
-        )
-        _overwrite(descriptor, json.dumps(asdict(mine)).encode())
-        try:
-            yield died
-        finally:
-            _overwrite(descriptor, b"")
-    finally:
-        os.close(descriptor)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    mine = Holder(run_id, os.getpid(), socket.gethostname(), since)
+    word = json.dumps(asdict(mine))
+    with locks.hold(_lock_file(estate), word, lambda other: _held(estate, _holder(other))) as died:
+        yield _holder(died)
 
 
-def _holder(descriptor: int) -> Holder | None:
+def is_free(estate: str) -> bool:
+    """Whether no process of this machine holds the estate."""
+    return locks.is_free(_lock_file(estate))
+
+
+def _lock_file(estate: str) -> Path:
+    return content.STATE / "locks" / f"{estate}.lock"
+
+
+def _holder(word: str) -> Holder | None:
     try:
-        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+        return Holder(**json.loads(word))
     except (ValueError, TypeError):
         return None
-
-
-def _overwrite(descriptor: int, text: bytes) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text, 0)
-    os.fsync(descriptor)
 
 
 def _held(estate: str, holder: Holder | None) -> Locked:
