@@ -30,7 +30,8 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "find", "local_lock", "open_run", "plain", "read", "run_dir", "runs", "to_line",
+    "boot_id", "find", "is_free", "is_here", "local_lock", "open_run", "plain", "read", "run_dir", "runs",
+    "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -98,7 +99,7 @@ class Journal:
             tool_version=__version__,
             stages=[asdict(stage) for stage in plan.stages],
             destroys=list(plan.destroys),
-            boot=_boot_id(),
+            boot=boot_id(),
             **about,
         )
         return journal
@@ -129,7 +130,7 @@ class Journal:
         if clash := _RESERVED & fields.keys():
             raise ValueError(f"reserved field names: {sorted(clash)}")
         if event == "run-resumed":
-            fields.setdefault("boot", _boot_id())
+            fields.setdefault("boot", boot_id())
         with self._mutex:
             now = datetime.now(UTC)
             written = Event(
@@ -211,6 +212,11 @@ def find(run_id: str) -> Path:
             _("`rmc-dr runs` lists them; give a whole name, a unique part of one, or `last`."),
         )
     return run_dir(matches[0])
+
+
+def is_here(run_id: str) -> bool:
+    """Whether a run of this very name was begun on this machine."""
+    return any(path.name == run_id for path in _folders())
 
 
 def _folders() -> list[Path]:
@@ -305,7 +311,7 @@ def _parse(line: bytes) -> Event | None:
         return None
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
     """Names this boot of the control machine: the steady clock compares only within one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
 
