@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rmc_dr import gates, target_lock
-from rmc_dr.errors import Error, ExitCode, Refused
+from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
@@ -16,6 +16,8 @@ from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
+# How a run ends that an error ended; every other exit code says that it would not go on.
+OUTCOMES = {ExitCode.FAILED: "failed", ExitCode.INTERRUPTED: "interrupted"}
 STAGE_VARIABLES = (
     "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
 )  # fmt: skip
@@ -24,12 +26,6 @@ PROVING_STAGE = "verify"
 
 class StageFailed(Error):
     """A stage did not end well. The run stays open; `rmc-dr resume` goes on."""
-
-
-class Interrupted(Error):
-    """The operator stopped the run. It stays open; `rmc-dr resume` goes on."""
-
-    exit_code = ExitCode.INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -54,36 +50,53 @@ class Run:
 def execute(run: Run) -> None:
     """Run the plan from where its record stands, and record how it ends.
 
-    Raises StageFailed, Interrupted, Refused or Locked; the run is open then and `rmc-dr resume` goes on.
+    Raises StageFailed, Interrupted, Refused, Locked, or what else of Error a stage's observation met; each
+    says what was changed. The run is open then, unless nothing was, and `rmc-dr resume` goes on.
     """
     try:
         _run_stages(run)
     except Error as error:
+        error.add(_changed_so_far(run))
+        outcome = OUTCOMES.get(error.exit_code, "refused")
         run.journal.append(
-            "run-finished", outcome=_outcome(error), reason=error.message, hint=error.hint, code=error.code
+            "run-finished", outcome=outcome, reason=error.message, hint=error.hint, code=error.code
         )
         raise
     seconds = RunState.of(read(run.journal.path)).elapsed_seconds
     run.journal.append("run-finished", outcome="recovered", rto_seconds=round(seconds, 1))
 
 
-def _outcome(error: Error) -> str:
-    if isinstance(error, Interrupted):
-        return "interrupted"
-    return "failed" if isinstance(error, StageFailed) else "refused"
-
-
 def _run_stages(run: Run) -> None:
     checks: Sequence[Check] = ()
     for stage in _remaining(run):
+        _stop_if_asked(run, stage)
         look = _look(run, checks)
         _pass_gate(run, stage, look)
+        _stop_if_asked(run, stage)
         started = time.monotonic()
         outcome = _run_stage(run, stage)
         proven = _prove(run, stage) if stage.name == PROVING_STAGE and outcome.status == "ok" else ()
         _finish_stage(run, stage, outcome, proven, time.monotonic() - started)
         checks = proven or checks
-    target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
+    _give_host_back(run)
+
+
+def _stop_if_asked(run: Run, stage: Stage) -> None:
+    """Looking and proving take their time, and nobody listens to Ctrl-C meanwhile."""
+    if run.canceled():
+        raise Interrupted(
+            "interrupted",
+            _("Stopped before the stage {stage}.").format(stage=stage.name),
+            _("`rmc-dr resume` looks again and goes on."),
+        )
+
+
+def _give_host_back(run: Run) -> None:
+    """What is recovered stays recovered: a lock that could not be removed is only told."""
+    try:
+        target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
+    except Error as error:
+        run.journal.append("note", text=error.message, host=run.plan.target)
 
 
 def completed(events: Iterable[Event], stages: Sequence[Stage]) -> int:
@@ -154,9 +167,7 @@ def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
     if not answer.yes:
         raise Refused(
             f"gate-{stage.name}",
-            _("The stage {stage} is not begun: {reason}. {changed}").format(
-                stage=stage.name, reason=answer.reason, changed=_changed_so_far(run)
-            ),
+            _("The stage {stage} is not begun: {reason}.").format(stage=stage.name, reason=answer.reason),
             answer.hint,
         )
 
@@ -203,26 +214,22 @@ def _finish_stage(run: Run, stage: Stage, outcome: Outcome, proven: Sequence[Che
     )
     if status == "ok":
         return
-    changed = _changed_so_far(run)
     if status == "canceled":
         raise Interrupted(
             "interrupted",
-            _("Stopped in the stage {stage}. {changed}").format(stage=stage.name, changed=changed),
+            _("Stopped in the stage {stage}.").format(stage=stage.name),
             _("`rmc-dr resume` looks again and goes on."),
         )
+    said = _why(outcome, failed).rstrip(".")
     if any(failure.refused for failure in outcome.failures):
         raise Refused(
             f"refused-{stage.name}",
-            _("The stage {stage} was refused: {said}. {changed}").format(
-                stage=stage.name, said=_why(outcome, failed).rstrip("."), changed=changed
-            ),
+            _("The stage {stage} was refused: {said}.").format(stage=stage.name, said=said),
             _("Look at machine, cabling and inventory first. `rmc-dr resume` asks again."),
         )
     raise StageFailed(
         "not-proven" if failed else "stage-failed",
-        _("The stage {stage} failed: {said}. {changed}").format(
-            stage=stage.name, said=_why(outcome, failed).rstrip("."), changed=changed
-        ),
+        _("The stage {stage} failed: {said}.").format(stage=stage.name, said=said),
         _("Read {log}, mend the cause, then `rmc-dr resume`.").format(log=_log(run, stage)),
     )
 

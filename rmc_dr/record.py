@@ -21,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import __version__, content
+from rmc_dr import __version__, content, locks
 from rmc_dr.errors import BadInput, Error, Locked
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
@@ -30,7 +30,8 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "find", "local_lock", "open_run", "plain", "read", "run_dir", "runs", "to_line",
+    "boot_id", "find", "is_free", "is_here", "local_lock", "open_run", "plain", "read", "run_dir", "runs",
+    "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -98,7 +99,7 @@ class Journal:
             tool_version=__version__,
             stages=[asdict(stage) for stage in plan.stages],
             destroys=list(plan.destroys),
-            boot=_boot_id(),
+            boot=boot_id(),
             **about,
         )
         return journal
@@ -129,7 +130,7 @@ class Journal:
         if clash := _RESERVED & fields.keys():
             raise ValueError(f"reserved field names: {sorted(clash)}")
         if event == "run-resumed":
-            fields.setdefault("boot", _boot_id())
+            fields.setdefault("boot", boot_id())
         with self._mutex:
             now = datetime.now(UTC)
             written = Event(
@@ -211,6 +212,11 @@ def find(run_id: str) -> Path:
             _("`rmc-dr runs` lists them; give a whole name, a unique part of one, or `last`."),
         )
     return run_dir(matches[0])
+
+
+def is_here(run_id: str) -> bool:
+    """Whether a run of this very name was begun on this machine."""
+    return any(path.name == run_id for path in _folders())
 
 
 def _folders() -> list[Path]:
@@ -305,7 +311,7 @@ def _parse(line: bytes) -> Event | None:
         return None
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
     """Names this boot of the control machine: the steady clock compares only within one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
 
@@ -341,38 +347,27 @@ def local_lock(estate: str, run_id: str) -> Iterator[Holder | None]:
 
     The kernel lets go when the process dies, kill -9 included. Yields whoever died holding it, else None.
     """
-    path = content.STATE / "locks" / f"{estate}.lock"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(estate, _holder(descriptor)) from None
-        died = _holder(descriptor)
-        mine = Holder(
-            run_id, os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
-        )
-        _overwrite(descriptor, json.dumps(asdict(mine)).encode())
-        try:
-            yield died
-        finally:
-            _overwrite(descriptor, b"")
-    finally:
-        os.close(descriptor)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    mine = Holder(run_id, os.getpid(), socket.gethostname(), since)
+    word = json.dumps(asdict(mine))
+    with locks.hold(_lock_file(estate), word, lambda other: _held(estate, _holder(other))) as died:
+        yield _holder(died)
 
 
-def _holder(descriptor: int) -> Holder | None:
+def is_free(estate: str) -> bool:
+    """Whether no process of this machine holds the estate."""
+    return locks.is_free(_lock_file(estate))
+
+
+def _lock_file(estate: str) -> Path:
+    return content.STATE / "locks" / f"{estate}.lock"
+
+
+def _holder(word: str) -> Holder | None:
     try:
-        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+        return Holder(**json.loads(word))
     except (ValueError, TypeError):
         return None
-
-
-def _overwrite(descriptor: int, text: bytes) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text, 0)
-    os.fsync(descriptor)
 
 
 def _held(estate: str, holder: Holder | None) -> Locked:

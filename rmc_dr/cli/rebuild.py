@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
 from rmc_dr.i18n import _
 
 
@@ -36,9 +36,7 @@ def _options(command: Command) -> Command:
                 metavar="REASON",
                 help=_("Use an expired kit; the reason is recorded."),
             ),
-            click.option(
-                "--break-lock", metavar="RUN", help=_("Take the host from another run, named in full.")
-            ),
+            click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
             click.option(
                 "--json",
                 "as_json",
@@ -100,7 +98,7 @@ def rebuild_by_plan(
 
 
 @click.command(help=_("Look again and finish the estate's open run."))
-@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
 @pass_context
 def resume(context: Context, /, break_lock: str | None, as_json: bool) -> None:

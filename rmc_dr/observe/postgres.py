@@ -22,6 +22,8 @@ USER = "rmc_dr"
 DATABASE = "postgres"
 LOCK_KEY = 0x726D632D6472  # "rmc-dr"; advisory locks count per database, and everybody uses DATABASE
 STALE_LOCK_SECONDS = 5
+SESSION = "rmc-dr run "  # and the holder's name: what other control machines see of who holds the lock
+LONGEST_NAME = 63 - len(SESSION)  # bytes; PostgreSQL cuts off the rest, and two names could become one
 # PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
 NOT_YET = ("starting up", "shutting down", "not yet accepting connections", "in recovery mode")
 
@@ -104,9 +106,12 @@ def hold_estate_lock(
     """Hold the estate on its primary for as long as the block lasts: two control machines, one run.
 
     Gives a function that makes sure of it again, on whichever host is the primary then; a lock dies with its
-    connection. It says False, and holds nothing, where no single primary answers. Both raise Locked naming
-    the other run, unless ``break_lock`` names it too. A dead session of this same run is ended and replaced.
+    connection. It says False, and holds nothing, where no single primary answers or takes the lock in time.
+    Both raise Locked naming the other run, unless ``break_lock`` names it too. A session of this same
+    ``run_id`` is taken for a dead one, is ended and replaced: no two commands may share one.
     """
+    if len(run_id.encode()) > LONGEST_NAME:
+        raise ValueError(f"too long for PostgreSQL to tell from another: {run_id}")
     lock = _EstateLock(estate, run_id, break_lock)
     try:
         lock.keep()
@@ -130,9 +135,13 @@ class _EstateLock:
         primaries = [host for host in hosts if observe_node(self._estate, host).role is Role.PRIMARY]
         if len(primaries) != 1:
             return False
-        self._connection = _connect(self._estate, primaries[0], f"rmc-dr run {self._run_id}")
-        self._connection.execute("set idle_session_timeout = 0")
-        _take(self._connection, self._run_id, self._break_lock)
+        try:
+            self._connection = _connect(self._estate, primaries[0], f"{SESSION}{self._run_id}")
+            self._connection.execute("set idle_session_timeout = 0")
+            _take(self._connection, self._run_id, self._break_lock)
+        except psycopg.Error:  # it died, or stopped being the primary, since it was looked at
+            self.let_go()
+            return False
         return True
 
     def _held(self) -> bool:
@@ -157,7 +166,7 @@ def _take(connection: psycopg.Connection[Any], run_id: str, break_lock: str | No
             holder = cursor.execute(HOLDER, [LOCK_KEY]).fetchone()
         if holder is None:
             continue
-        other = holder["application_name"].removeprefix("rmc-dr run ")
+        other = holder["application_name"].removeprefix(SESSION)
         if other not in (run_id, break_lock) or time.monotonic() > deadline:
             raise _locked(other, holder["client"], holder["backend_start"])
         connection.execute("select pg_terminate_backend(%s)", [holder["pid"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -12,7 +13,7 @@ from conftest import INVENTORY, Lab, serving
 from rmc_dr import content
 from rmc_dr.plans import read_stages
 from rmc_dr.record import local_lock
-from rmc_dr.ssh import command
+from rmc_dr.ssh import Alias, command
 
 pytestmark = pytest.mark.lab
 STAGES = [stage.name for stage in read_stages(content.root() / "playbooks" / "rebuild-appserver.yml")]
@@ -62,16 +63,30 @@ def test_second_operator_is_refused(healthy: Lab):
     assert "another-run" in said.err
 
 
+def plant(lab: Lab, alias: Alias):
+    """The lock of a run on another laptop that bears this one's name, as two copies of one image do."""
+    theirs = {"run": "theirs-1", "estate": "lab", "control": socket.gethostname(), "machine": "0" * 32}
+    words = [*command(lab.estate(), lab.estate().host("app1"), alias), "cat >/run/rmc-dr.lock"]
+    subprocess.run(words, input=json.dumps(theirs), text=True, check=True)
+
+
 def test_another_control_machine_is_refused(healthy: Lab):
-    estate = healthy.estate()
-    host = estate.host("app1")
-    line = json.dumps({"run": "theirs-1", "control": "other-laptop"})
-    plant = [*command(estate, host), "cat >/run/rmc-dr.lock"]
-    subprocess.run(plant, input=line, text=True, check=True)
+    plant(healthy, "system")
     said = healthy.run("rebuild", "appserver", "--yes", "--replace-healthy", "app1")
     assert said.code == 4
     assert "theirs-1" in said.err
     healthy.run("runs", "abandon", "last", "--reason", "test")
+
+
+def test_a_fence_is_not_released_under_another_control_machine(healthy: Lab):
+    """It may be writing the disk of a host that seems to be idle in its rescue system."""
+    healthy.ok("power", "rescue", "app1")
+    plant(healthy, "rescue")
+    said = healthy.run("fence", "release", "app1", "--json")
+    assert (said.code, said.events()[-1]["error"], "theirs-1" in said.err) == (4, "target-locked", True)
+    assert healthy.ok("power", "status", "app1").out.strip() == "app1: rescue"
+    healthy.ok("fence", "release", "app1", "--break-lock", "theirs-1")
+    healthy.ok("lab", "exec", "app1", "sh", "-c", "! test -e /run/rmc-dr.lock")
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ import pytest
 
 from rmc_dr import power
 from rmc_dr.cli import main
-from rmc_dr.errors import Error, Refused
+from rmc_dr.errors import Error, ExitCode, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.lab import cgroups, disks, guard, machine, network, place, preflight, presence
 from rmc_dr.lab.hardware import Hardware
@@ -259,8 +259,9 @@ def test_by_hand_can_be_given_up(estate: Estate, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(manual, "observe_host", interrupted)
-    with refused("power-given-up", Error):
+    with refused("power-given-up", Error) as given_up:
         power.driver(by_hand(estate)).disk(estate.host("app1"))
+    assert given_up.value.exit_code == ExitCode.INTERRUPTED
 
 
 @pytest.mark.parametrize(
