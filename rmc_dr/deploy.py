@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 import yaml
 
 from rmc_dr import content, journey
-from rmc_dr.errors import BadInput, Error, Refused
+from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import ESTATE_FILE, Application, Estate
+from rmc_dr.exclusive import alone
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check
-from rmc_dr.observe.postgres import hold_estate_lock
-from rmc_dr.record import local_lock, open_run
 from rmc_dr.runner import Outcome, run_playbook
 
 PLAYBOOK = "deploy.yml"
@@ -69,7 +67,7 @@ def deploy(
     with the release before it back in its place where that was possible."""
     app = _application(estate, name)
     journey.read_steps(app)
-    with _alone(estate, f"deploy {name} {release}"):
+    with alone(estate, f"deploy {name} {release}"):
         manifest = kit_verify.verify(estate, accept_expired_kit)
         _refuse_absent(app, release, manifest.files)
         tried = _try(estate, app, on_event, deploy_release=release)
@@ -82,7 +80,7 @@ def roll_back(estate: Estate, name: str, on_event: OnEvent) -> Deployed:
     """Go back to the release before the current one, from the host's own disk; the schema stays as it is."""
     app = _application(estate, name)
     journey.read_steps(app)
-    with _alone(estate, f"deploy {name} --rollback"):
+    with alone(estate, f"deploy {name} --rollback"):
         tried = _try(estate, app, on_event, deploy_from_host=True)
         if problem := tried.problem:
             raise Error(
@@ -104,19 +102,6 @@ def _application(estate: Estate, name: str) -> Application:
             _("Its applications are: {apps}.").format(apps=", ".join(sorted(apps))),
         )
     return apps[name]
-
-
-@contextmanager
-def _alone(estate: Estate, what: str) -> Iterator[None]:
-    with local_lock(estate.name, what):
-        if run := open_run(estate.name):
-            raise Refused(
-                "open-run",
-                _("The run {run} of this estate is not finished.").format(run=run.run_id),
-                _("Finish it with `rmc-dr resume` before anything is deployed."),
-            )
-        with hold_estate_lock(estate, what):
-            yield
 
 
 def _refuse_absent(app: Application, release: str, files: Mapping[str, Any]) -> None:

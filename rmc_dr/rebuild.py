@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import getpass
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import islice
 
 from rmc_dr import content, engine
-from rmc_dr.errors import BadInput, Refused
+from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate
+from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check, Plan, Request
@@ -46,7 +45,7 @@ def make_plan(estate: Estate, request: Request) -> Plan:
 def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> str:
     """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises."""
     with local_lock(estate.name, f"{plan.name} {plan.target}"):
-        _refuse_open_run(estate)
+        refuse_open_run(estate)
         for old in islice((run for run in runs() if run.state.estate == estate.name), 1):
             end_leftovers(old.run_id)
         manifest = kit_verify.verify(estate, request.options.get("accept_expired_kit"))
@@ -100,7 +99,7 @@ def pair_verdict(estate: Estate) -> str:
 
 
 def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> None:
-    with ExitStack() as held, _canceled_by_signal() as canceled:
+    with ExitStack() as held, canceled_by_signal() as canceled:
         break_lock = request.options.get("break_lock")
         keep_lock = held.enter_context(hold_estate_lock(estate, journal.run_id, break_lock))
         engine.execute(
@@ -121,34 +120,8 @@ def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
     return verify(estate, [estate.host(plan.target)], journal.path / "verify.xml")
 
 
-@contextmanager
-def _canceled_by_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end the stage in hand and leave a run that `rmc-dr resume` finishes."""
-    asked = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _request(run: RunSummary, break_lock: str | None) -> Request:
     options = dict(run.state.about.get("options", {}))
     if break_lock:
         options["break_lock"] = break_lock
     return Request(run.state.plan, run.state.target, options)
-
-
-def _refuse_open_run(estate: Estate) -> None:
-    run = open_run(estate.name)
-    if run is not None:
-        raise Refused(
-            "open-run",
-            _("The run {run} of this estate is not finished.").format(run=run.run_id),
-            _("Go on with `rmc-dr resume`, or close it by `rmc-dr runs abandon {run}`.").format(
-                run=run.run_id
-            ),
-        )

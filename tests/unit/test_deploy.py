@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rmc_dr import content, deploy
+from rmc_dr import content, deploy, exclusive
 from rmc_dr.errors import BadInput, Error, ExitCode, Refused
 from rmc_dr.estate import ESTATE_FILE, Estate
 from rmc_dr.model import Check
@@ -63,7 +63,7 @@ def play(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> Stage:
     monkeypatch.setattr(deploy.kit_verify, "verify", lambda *_: SimpleNamespace(files=files))
     monkeypatch.setattr(deploy, "run_playbook", stage.run_playbook)
     monkeypatch.setattr(deploy.journey, "travel", stage.travel)
-    monkeypatch.setattr(deploy, "hold_estate_lock", lambda *_: nullcontext())
+    monkeypatch.setattr(exclusive, "hold_estate_lock", lambda *_: nullcontext())
     return stage
 
 
@@ -139,7 +139,7 @@ def test_what_is_refused_before_anything_changes(copied: Estate, monkeypatch: py
     with pytest.raises(BadInput) as caught:
         deploy.deploy(copied, "management", "9.9.9", silent)
     assert (caught.value.code, "1.0.0, 1.1.0" in caught.value.hint) == ("release-absent", True)
-    monkeypatch.setattr(deploy, "open_run", lambda _estate: SimpleNamespace(run_id="a-run"))
+    monkeypatch.setattr(exclusive, "open_run", lambda _estate: SimpleNamespace(run_id="a-run"))
     with pytest.raises(Refused) as refused:
         deploy.deploy(copied, "management", "1.1.0", silent)
     assert refused.value.code == "open-run"
