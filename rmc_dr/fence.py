@@ -38,7 +38,7 @@ class Fences:
 def status(estate: Estate, host: Host) -> Fences:
     """Look at both fences; changes nothing, costs a few seconds where nothing answers."""
     reach = observe_host(estate, host).reach
-    return Fences(host.name, reach, _users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
+    return Fences(host.name, reach, users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
 
 
 def release(estate: Estate, host: Host, on_event: Callable[..., Any]) -> Fences:
@@ -63,7 +63,8 @@ def release(estate: Estate, host: Host, on_event: Callable[..., Any]) -> Fences:
         return status(estate, host)
 
 
-def _users_fence(estate: Estate, host: Host) -> UsersFence:
+def users_fence(estate: Estate, host: Host) -> UsersFence:
+    """Whether users are kept off a host that runs its installed system."""
     try:
         said = subprocess.run(
             [*ssh.command(estate, host), READ_FENCE],
