@@ -41,7 +41,7 @@ class Fences:
 def status(estate: Estate, host: Host) -> Fences:
     """Look at both fences; changes nothing, costs a few seconds where nothing answers."""
     reach = observe_host(estate, host).reach
-    return Fences(host.name, reach, _users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
+    return Fences(host.name, reach, users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
 
 
 def release(
@@ -82,7 +82,8 @@ def _give_back(estate: Estate, host: Host, name: str) -> None:
         target_lock.release(estate, host, name, reach)
 
 
-def _users_fence(estate: Estate, host: Host) -> UsersFence:
+def users_fence(estate: Estate, host: Host) -> UsersFence:
+    """Whether users are kept off a host that runs its installed system."""
     try:
         said = subprocess.run(
             [*ssh.command(estate, host), READ_FENCE],

@@ -27,12 +27,14 @@ class Failure:
     """One task that failed on one host; ``message`` is Ansible's own.
 
     ``refused``: the module looked first and would not go on, as on a wrong machine; it changed nothing.
+    ``unreachable``: nothing was done, for the host did not answer.
     """
 
     host: str
     task: str
     message: str
     refused: bool = False
+    unreachable: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,14 @@ class _Listener:
         elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
             status = kind.removeprefix("runner_on_")
             message = _said(result)
-            self.failures.append(Failure(host, task, message, bool(result.get("refused"))))
+            refused, unreachable = bool(result.get("refused")), status == "unreachable"
+            self.failures.append(Failure(host, task, message, refused, unreachable))
             self.on_event("task", task=task, host=host, status=status, message=message)
         elif kind == "playbook_on_stats":
             self.facts = dict(data.get("artifact_data") or {})
+            # Ansible itself does not count a host as lost that a playbook may go on without.
+            lost = data.get("dark") or {}
+            self.failures = [one for one in self.failures if not one.unreachable or one.host in lost]
         return True
 
     def poll_progress(self) -> None:

@@ -28,6 +28,15 @@ def stage_title(name: str) -> str:
         "start": _("Start the applications"),
         "verify": _("Prove that the server works"),
         "open": _("Open to users"),
+        "switchover": _("Hand over to the standby"),
+        "isolate": _("Take the power of what may take writes"),
+        "failover": _("Promote the standby"),
+        "reinit": _("Make the standby anew"),
+        "quiesce": _("Stop the applications"),
+        "close": _("Keep the users out"),
+        "pair-down": _("Stop the database pair"),
+        "voters": _("Start the voters"),
+        "pair-up": _("Start the database pair"),
     }.get(name, name)
 
 
@@ -36,6 +45,13 @@ def plan_title(name: str) -> str:
         "rebuild-appserver": _("Rebuild of the application server"),
         "rebuild-dbserver": _("Rebuild of a database host"),
         "restore-database": _("Restore of the database"),
+        "db-switchover": _("Switchover of the database pair"),
+        "db-failover": _("Failover of the database pair"),
+        "db-reinit": _("A standby made anew"),
+        "stop": _("Stop"),
+        "stop-writes": _("Write-freeze"),
+        "start": _("Start"),
+        "restart": _("Restart"),
     }.get(name, name)
 
 
@@ -98,6 +114,11 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def lsn(position: int | None) -> str:
+    """A position in the WAL the way PostgreSQL writes it."""
+    return _("unknown") if position is None else f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 def printable(text: object) -> str:

@@ -16,7 +16,7 @@ from rmc_dr.i18n import _
 # command -> the module of rmc_dr.cli that defines it, and its line in --help. The table stands here so that
 # --help loads none of them.
 COMMANDS = {
-    "db": ("db", _("Look at the database pair.")),
+    "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),
     "estate": ("estate", _("Check the estate's files; make its secrets.")),
@@ -28,8 +28,11 @@ COMMANDS = {
     "rebuild": ("rebuild", _("Rebuild a failed server.")),
     "report": ("runs", _("Print the report of a run.")),
     "restore": ("restore", _("Bring data back from the backups.")),
+    "restart": ("service", _("Stop, then start again.")),
     "resume": ("rebuild", _("Go on with an interrupted run.")),
     "runs": ("runs", _("List the runs and what they did.")),
+    "start": ("service", _("Start the pair, then the applications, then let the users in.")),
+    "stop": ("service", _("Stop the applications, keep the users out, stop the pair.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),
 }
 

@@ -89,10 +89,10 @@ def rebuild_by_plan(
     estate = context.estate()
     request = Request(plan_name, target, {key: value for key, value in options.items() if value})
     plan = story.make_plan(estate, request)
-    _show_plan(context, plan)
+    show_plan(context, plan)
     if plan_only:
         return
-    _confirm(target, yes)
+    confirm(target, yes)
     run_id = story.start(estate, plan, request, listeners(context))
     _say_recovered(context, run_id)
 
@@ -115,7 +115,8 @@ def listeners(context: Context) -> list[Any]:
     return [View(context.console, as_json=context.json).update]
 
 
-def _show_plan(context: Context, plan: Any) -> None:
+def show_plan(context: Context, plan: Any) -> None:
+    """Print the stages of a plan, their budgets, and what they destroy."""
     from dataclasses import asdict
 
     rto_hours = context.estate().config.targets.rto_hours
@@ -143,7 +144,8 @@ def _json_line(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, default=str)
 
 
-def _confirm(target: str, yes: bool) -> None:
+def confirm(target: str, yes: bool) -> None:
+    """Let the operator type the target's name. Raises BadInput unless it is that name, or ``yes``."""
     if yes:
         return
     from rmc_dr.errors import BadInput
@@ -154,7 +156,7 @@ def _confirm(target: str, yes: bool) -> None:
             _("There is no terminal to confirm on."),
             _("Add --yes where a script decides."),
         )
-    typed = click.prompt(_("Type the host's name ({host}) to begin").format(host=target), default="")
+    typed = click.prompt(_("Type {name} to begin").format(name=target), default="")
     if typed.strip() != target:
         raise BadInput(
             "not-confirmed",

@@ -12,6 +12,7 @@ from rmc_dr.i18n import _
 @pass_context
 def status(context: Context) -> None:
     from rmc_dr.errors import BadInput
+    from rmc_dr.fence import users_fence
     from rmc_dr.observe.hosts import observe_host
     from rmc_dr.rebuild import pair_state
     from rmc_dr.record import open_run
@@ -28,7 +29,8 @@ def status(context: Context) -> None:
     hosts = [observe_host(estate, host) for host in estate.group("appserver")]
     run = open_run(estate.name)
     down = [host.name for host in hosts if not host.serving]
-    following = _next(run.run_id if run else None, down, pair)
+    stopped = bool(down) and all(users_fence(estate, host) == "closed" for host in estate.group("appserver"))
+    following = _next(run.run_id if run else None, down, pair, stopped=stopped)
     if context.json:
         serving = {host.name: host.serving for host in hosts}
         context.emit(
@@ -51,9 +53,11 @@ def status(context: Context) -> None:
     context.console.print(_("Next: {command}").format(command=following))
 
 
-def _next(run: str | None, down: list[str], pair: str) -> str:
+def _next(run: str | None, down: list[str], pair: str, *, stopped: bool) -> str:
     if run:
         return "rmc-dr resume"
+    if stopped and pair not in ("split-brain", "diverged"):
+        return "rmc-dr start"
     if pair != "healthy":
         return "rmc-dr db status"
     return f"rmc-dr rebuild appserver {down[0]} --plan" if down else "rmc-dr verify"

@@ -59,6 +59,7 @@ select standby, received as received_lsn, replayed as replayed_lsn,
             when received = replayed then 0
             else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())
        end::float as replay_age_seconds,
+       case when standby then pg_last_xact_replay_timestamp() end as replayed_until,
        current_setting('data_checksums') = 'on' as checksums,
        current_setting('server_version') as version
   from place
@@ -77,6 +78,9 @@ select slot_name as name, active, coalesce(wal_status, '') as wal_status,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes
   from pg_replication_slots order by 1
 """
+COPY: LiteralString = """
+select backup_streamed, backup_total from pg_stat_progress_basebackup order by backup_streamed desc limit 1
+"""
 HOLDER: LiteralString = """
 select activity.pid, application_name, coalesce(host(client_addr), 'local') as client, backend_start
   from pg_locks join pg_stat_activity activity using (pid)
@@ -91,12 +95,22 @@ def observe_node(estate: Estate, host: Host) -> Node:
     if refusal:
         return Node(host.name, Role.DOWN, host.address, refusal)
     try:
-        with _connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
             return _look(cursor, host)
     except psycopg.Error as error:
         said = _first_line(error)
         starting = isinstance(error, psycopg.OperationalError) and any(word in said for word in NOT_YET)
         return Node(host.name, Role.DOWN if starting else Role.UNKNOWN, host.address, said)
+
+
+def copy_progress(estate: Estate, host: Host) -> tuple[int, int | None] | None:
+    """How far the base backup that a host sends is, in bytes: done and in all; None where it sends none."""
+    try:
+        with connect(estate, host) as connection:
+            row = connection.execute(COPY).fetchone()
+    except psycopg.Error:
+        return None
+    return None if row is None else (int(row[0]), None if row[1] is None else int(row[1]))
 
 
 @contextmanager
@@ -136,7 +150,7 @@ class _EstateLock:
         if len(primaries) != 1:
             return False
         try:
-            self._connection = _connect(self._estate, primaries[0], f"{SESSION}{self._run_id}")
+            self._connection = connect(self._estate, primaries[0], f"{SESSION}{self._run_id}")
             self._connection.execute("set idle_session_timeout = 0")
             _take(self._connection, self._run_id, self._break_lock)
         except psycopg.Error:  # it died, or stopped being the primary, since it was looked at
@@ -198,9 +212,10 @@ def _refused(estate: Estate, host: Host) -> str:
         return "connection refused" if error.errno == errno.ECONNREFUSED else ""
 
 
-def _connect(
+def connect(
     estate: Estate, host: Host, application_name: str = "rmc-dr"
 ) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection of the monitor; bounded by the estate's timeouts. Raises psycopg.Error or BadInput."""
     database = estate.config.database
     authority = estate.private_dir / "ca.pem"
     if not authority.is_file():
