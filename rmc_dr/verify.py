@@ -231,6 +231,8 @@ def facts(estate: Estate) -> dict[str, Any]:
         "port": config.applications.port,
         "rest_port": config.database.rest_port,
         "etcd_port": config.etcd.client_port,
+        "archive_seconds": config.backup.archive_seconds,
+        "dbservers": [host.name for host in estate.group("dbserver")],
         "applications": [
             {"name": app.name, "context_root": app.context_root, "release": app.release}
             for app in config.applications.apps

@@ -16,6 +16,7 @@ from rmc_dr.i18n import _
 # command -> the module of rmc_dr.cli that defines it, and its line in --help. The table stands here so that
 # --help loads none of them.
 COMMANDS = {
+    "backup": ("backup", _("Take, list, judge and expire backups.")),
     "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),
@@ -31,6 +32,7 @@ COMMANDS = {
     "restart": ("service", _("Stop, then start again.")),
     "resume": ("rebuild", _("Go on with an interrupted run.")),
     "runs": ("runs", _("List the runs and what they did.")),
+    "schedule": ("schedule", _("The backups' timetable on this machine.")),
     "start": ("service", _("Start the pair, then the applications, then let the users in.")),
     "stop": ("service", _("Stop the applications, keep the users out, stop the pair.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),

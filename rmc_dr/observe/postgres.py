@@ -13,6 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import dict_row
 
+from rmc_dr.backups import Archiver
 from rmc_dr.errors import BadInput, Locked
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -81,6 +82,13 @@ select slot_name as name, active, coalesce(wal_status, '') as wal_status,
 COPY: LiteralString = """
 select backup_streamed, backup_total from pg_stat_progress_basebackup order by backup_streamed desc limit 1
 """
+ARCHIVER: LiteralString = """
+select waiting.count as waiting, waiting.seconds::float as waiting_seconds,
+       last_archived_time as last_archived, last_failed_time as last_failed, failed_count as failed
+  from pg_stat_archiver,
+       (select count(*), coalesce(extract(epoch from clock_timestamp() - min(modification)), 0) as seconds
+          from pg_ls_archive_statusdir() where name like '%.ready') as waiting
+"""
 HOLDER: LiteralString = """
 select activity.pid, application_name, coalesce(host(client_addr), 'local') as client, backend_start
   from pg_locks join pg_stat_activity activity using (pid)
@@ -111,6 +119,12 @@ def copy_progress(estate: Estate, host: Host) -> tuple[int, int | None] | None:
     except psycopg.Error:
         return None
     return None if row is None else (int(row[0]), None if row[1] is None else int(row[1]))
+
+
+def observe_archiver(estate: Estate, host: Host) -> Archiver:
+    """How far behind the archive is, by the primary's own word. Raises psycopg.Error."""
+    with connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return Archiver(host=host.name, **(cursor.execute(ARCHIVER).fetchone() or {}))
 
 
 @contextmanager

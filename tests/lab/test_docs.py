@@ -38,6 +38,14 @@ ELSEWHERE = {
     "rmc-dr runs abandon last": "tests/lab/test_rebuild.py::test_another_control_machine_is_refused",
     "rmc-dr deploy management --release 1.1.0": "tests/lab/test_deploy.py::test_forward_and_back",
     "rmc-dr drill appserver": "tests/lab/test_rebuild.py::test_drill_loses_nothing",
+    "rmc-dr backup run": "tests/lab/test_backup.py::test_what_was_backed_up_is_listed",
+    "rmc-dr backup status": "tests/lab/test_backup.py::test_status_is_one_line_and_a_level",
+    "rmc-dr backup expire --plan": "tests/lab/test_backup.py::test_an_expiry_takes_nothing_that_is_locked",
+    "rmc-dr schedule install --at 01:00 --full-on Sun": (
+        "tests/unit/test_schedule.py::test_installed_looked_at_and_removed"
+    ),
+    "rmc-dr schedule status": "tests/unit/test_schedule.py::test_installed_looked_at_and_removed",
+    "rmc-dr schedule remove": "tests/unit/test_schedule.py::test_installed_looked_at_and_removed",
     "rmc-dr kit build": "tests/lab/test_kit.py::test_a_second_build_takes_seconds_and_changes_nothing",
     "rmc-dr lab up": "tests/lab/test_lab.py::test_the_second_up_takes_seconds",
     "rmc-dr lab down": "tests/lab/test_lab.py::test_down_leaves_nothing_and_says_so",
