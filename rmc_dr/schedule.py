@@ -15,8 +15,8 @@ from rmc_dr import backup_record
 from rmc_dr.backup_record import What
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
-from rmc_dr.secrets import write_atomically
 
 UNITS = Path("/etc/systemd/system")
 BOOTED = Path("/run/systemd/system")

@@ -19,8 +19,6 @@ def stage_title(name: str) -> str:
         "files": _("Check the attachments"),
         "database": _("Check the database"),
         "replicate": _("Wait until it holds all data"),
-        "quiesce": _("Stop the applications gracefully"),
-        "close": _("Keep the users out"),
         "safety": _("Make the safety copy stand"),
         "restore": _("Bring the database back"),
         "check": _("Check what was brought back"),

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from conftest import Lab
 from pair import Pair, mend
+from rmc_dr.store.client import client
 
 from rmc_dr.drill import _acknowledged, _users_at_work, _wait_for
 from rmc_dr.runner import run_playbook
-from rmc_dr.store.client import client
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 SCRATCH = "/srv/ransom"
@@ -199,7 +199,7 @@ def test_a_thief_of_the_writers_key_takes_nothing_away(pair: Pair):
 
 
 def test_an_expiry_takes_nothing_that_is_locked(pair: Pair):
-    """Locks are still fresh in the lab, so all chains stay; without that rule the keeper could only hide them."""
+    """Locks are still fresh in the lab, so all chains stay; without that the keeper could only hide them."""
     lab, estate = pair.lab, pair.lab.estate()
     for _again in range(estate.config.backup.keep_full + 1):
         document(lab, "run", "--database", "--full")
