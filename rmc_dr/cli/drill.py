@@ -57,6 +57,23 @@ def primary(context: Context, /, how: str, as_json: bool) -> int:
     return _rehearse(context, as_json, lambda estate, say: LostPrimary(estate, how, say, listeners(context)))
 
 
+@drill.command(help=_("Destroy a database host's disk under load, rebuild it, and print what it cost."))
+@click.option(
+    "--role",
+    type=click.Choice(["standby", "primary"]),
+    default="standby",
+    show_default=True,
+    help=_("Which host is lost."),
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def dbserver(context: Context, /, role: str, as_json: bool) -> int:
+    from rmc_dr.cli.rebuild import listeners
+    from rmc_dr.drill.dbserver import LostDbserver
+
+    return _rehearse(context, as_json, lambda estate, _say: LostDbserver(estate, role, listeners(context)))
+
+
 @drill.command(help=_("Show what every drill on this machine has measured, and how it goes."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
