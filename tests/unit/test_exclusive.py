@@ -103,7 +103,7 @@ def test_a_primary_that_dies_meanwhile_holds_nothing(estate, monkeypatch, call: 
     monkeypatch.setattr(
         postgres, "observe_node", lambda _estate, host: SimpleNamespace(role=roles[host.name])
     )
-    monkeypatch.setattr(postgres, "_connect", lambda *_words: Dies(call))
+    monkeypatch.setattr(postgres, "connect", lambda *_words: Dies(call))
     roles = {"db1": Role.PRIMARY, "db2": Role.STANDBY}
     with postgres.hold_estate_lock(estate, "run-1") as keep:
         assert not keep()
@@ -114,7 +114,7 @@ def test_a_primary_that_refuses_the_connection_holds_nothing(estate, monkeypatch
         raise psycopg.OperationalError("the database system is shutting down")
 
     monkeypatch.setattr(postgres, "observe_node", lambda *_words: SimpleNamespace(role=Role.PRIMARY))
-    monkeypatch.setattr(postgres, "_connect", refuse)
+    monkeypatch.setattr(postgres, "connect", refuse)
     monkeypatch.setattr(estate.__class__, "group", lambda *_words: [estate.host("db1")])
     with postgres.hold_estate_lock(estate, "run-1") as keep:
         assert not keep()
