@@ -90,7 +90,10 @@ def switchover(estate: Estate, to: str | None, listeners: Sequence[Listener]) ->
                 _("Look with `rmc-dr db status`; the applications run."),
             )
         down = None if gap is None else round(gap, 2)
-        work.journal.append("note", text=f"no write was confirmed for {down} s", host=move.candidate)
+        if down is not None:
+            work.journal.append(
+                "note", text=_("No write was confirmed for {seconds:.2f} s.").format(seconds=down)
+            )
         return Switched(work.journal.run_id, move.leader, move.candidate, down, verdict(after).name)
 
 
