@@ -51,7 +51,7 @@ def _fence(look: Look) -> Answer:
         return Answer(
             False,
             _("{host} serves its applications again").format(host=look.host.name),
-            _("Nothing needs a rebuild. Close the run by `rmc-dr runs abandon`."),
+            _('Nothing needs a rebuild. Close the run: `rmc-dr runs abandon last --reason "..."`.'),
         )
     return _same_machine(look)
 
