@@ -84,6 +84,5 @@ class HostObservation:
     name: str
     reach: Reach
     identity: str | None = None
-    disk_identity: str | None = None
     serving: bool | None = None
     detail: str = ""
