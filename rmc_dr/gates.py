@@ -47,11 +47,24 @@ def _same_machine(look: Look) -> Answer:
 
 
 def _fence(look: Look) -> Answer:
-    if look.host.serving and look.request.options.get("replace_healthy") != look.host.name:
+    if look.request.options.get("replace_healthy") == look.host.name:
+        return _same_machine(look)
+    if look.host.may_serve:
+        return Answer(
+            False,
+            _("it cannot be told whether {host} serves its applications: its system runs").format(
+                host=look.host.name
+            ),
+            _(
+                "Ask its users and look at it. If it is to be rebuilt, close the run by "
+                '`rmc-dr runs abandon last --reason "..."` and begin anew with --replace-healthy {host}.'
+            ).format(host=look.host.name),
+        )
+    if look.host.serving:
         return Answer(
             False,
             _("{host} serves its applications again").format(host=look.host.name),
-            _("Nothing needs a rebuild. Close the run by `rmc-dr runs abandon`."),
+            _('Nothing needs a rebuild. Close the run: `rmc-dr runs abandon last --reason "..."`.'),
         )
     return _same_machine(look)
 

@@ -83,11 +83,18 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True)
 class HostObservation:
-    """What was seen of one host: over SSH, by its identity readers, and of its application."""
+    """What was seen of one host: over SSH, by its identity readers, and of its applications.
+
+    ``serving`` is None where that cannot be told, and for a host that carries none.
+    """
 
     name: str
     reach: Reach
     identity: str | None = None
-    disk_identity: str | None = None
     serving: bool | None = None
     detail: str = ""
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether its own system runs, and nothing proves that its applications do not."""
+        return self.reach is Reach.SYSTEM and self.serving is None

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from itertools import islice
 
 from rmc_dr import content, engine
-from rmc_dr.errors import BadInput
+from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
+from rmc_dr.kit.manifest import Manifest
 from rmc_dr.model import Check, PairState, Plan, Request
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.pair import Role, verdict
 from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database
-from rmc_dr.record import Event, Journal, RunSummary, local_lock, open_run, read, runs
+from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
 
@@ -49,33 +51,47 @@ def make_plan(estate: Estate, request: Request) -> Plan:
 
 
 def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> str:
-    """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises."""
-    with local_lock(estate.name, f"{plan.name} {plan.target}"):
+    """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises.
+
+    Whoever is refused before the first stage leaves no run behind.
+    """
+    run_id = new_run_id(plan.name)
+    with local_lock(estate.name, run_id), ExitStack() as held:
         refuse_open_run(estate)
         for old in islice((run for run in runs() if run.state.estate == estate.name), 1):
             end_leftovers(old.run_id)
-        manifest = kit_verify.verify(estate, request.options.get("accept_expired_kit"))
-        journal = Journal.create(
-            plan,
-            request,
-            estate=estate.name,
-            operator=getpass.getuser(),
-            secrets=estate.opened().values(),
-            listeners=listeners,
-            centre=estate.config.centre,
-            rto_hours=estate.config.targets.rto_hours,
-            language=estate.config.language,
-            kit=manifest.sha256,
+        reason = request.options.get("accept_expired_kit")
+        manifest = kit_verify.verify(estate, reason)
+        keep_lock = held.enter_context(hold_estate_lock(estate, run_id, request.options.get("break_lock")))
+        canceled = held.enter_context(canceled_by_signal())
+        journal = held.enter_context(
+            Journal.create(
+                plan,
+                request,
+                run_id=run_id,
+                estate=estate.name,
+                operator=getpass.getuser(),
+                secrets=estate.opened().values(),
+                listeners=listeners,
+                centre=estate.config.centre,
+                rto_hours=estate.config.targets.rto_hours,
+                language=estate.config.language,
+                kit=manifest.sha256,
+            )
         )
-        with journal:
-            if reason := request.options.get("accept_expired_kit"):
-                journal.append("kit-expired-accepted", reason=reason)
-            _execute(estate, plan, request, journal)
-        return journal.run_id
+        _record_expired(journal, manifest, reason)
+        _execute(estate, plan, request, journal, keep_lock, canceled)
+    return run_id
 
 
-def resume(estate: Estate, listeners: Sequence[Listener], break_lock: str | None = None) -> str:
-    """Go on with the estate's open run; returns its id. Raises BadInput where none is open."""
+def resume(
+    estate: Estate,
+    listeners: Sequence[Listener],
+    break_lock: str | None = None,
+    accept_expired_kit: str | None = None,
+) -> str:
+    """Go on with the estate's open run; returns its id. Raises BadInput where none is open, Refused where
+    the kit is not the one that the run began with."""
     run = open_run(estate.name)
     if run is None:
         raise BadInput(
@@ -83,20 +99,28 @@ def resume(estate: Estate, listeners: Sequence[Listener], break_lock: str | None
             _("No run of the estate {estate} is open.").format(estate=estate.name),
             _("`rmc-dr runs` lists the runs that ended."),
         )
-    with local_lock(estate.name, run.run_id):
-        request = _request(run, break_lock)
-        kit_verify.verify(estate, request.options.get("accept_expired_kit"))
+    with local_lock(estate.name, run.run_id), ExitStack() as held:
+        given = {"break_lock": break_lock, "accept_expired_kit": accept_expired_kit}
+        request = _request(run, {key: value for key, value in given.items() if value})
+        reason = request.options.get("accept_expired_kit")
+        manifest = kit_verify.verify(estate, reason)
+        _refuse_other_kit(run, manifest)
         stages = read_stages(content.root() / "playbooks" / f"{run.state.plan}.yml")
         plan = Plan(run.state.plan, run.state.target, stages)
-        with Journal.open(run.run_id, secrets=estate.opened().values()) as journal:
+        keep_lock = held.enter_context(
+            hold_estate_lock(estate, run.run_id, request.options.get("break_lock"))
+        )
+        canceled = held.enter_context(canceled_by_signal())
+        journal = held.enter_context(Journal.open(run.run_id, secrets=estate.opened().values()))
+        for listener in listeners:
+            journal.listen(listener)
+        for event in read(run.path):
             for listener in listeners:
-                journal.listen(listener)
-            for event in read(run.path):
-                for listener in listeners:
-                    listener(event)
-            journal.append("run-resumed", ended_leftovers=end_leftovers(run.run_id))
-            _execute(estate, plan, request, journal)
-        return journal.run_id
+                listener(event)
+        journal.append("run-resumed", ended_leftovers=end_leftovers(run.run_id))
+        _record_expired(journal, manifest, reason)
+        _execute(estate, plan, request, journal, keep_lock, canceled)
+    return run.run_id
 
 
 def pair_state(estate: Estate) -> PairState:
@@ -106,22 +130,26 @@ def pair_state(estate: Estate) -> PairState:
     return PairState(str(verdict(seen).name), primaries[0] if len(primaries) == 1 else None)
 
 
-def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> None:
-    with ExitStack() as held, canceled_by_signal() as canceled:
-        break_lock = request.options.get("break_lock")
-        keep_lock = held.enter_context(hold_estate_lock(estate, journal.run_id, break_lock))
-        engine.execute(
-            engine.Run(
-                estate=estate,
-                plan=plan,
-                request=request,
-                journal=journal,
-                keep_lock=keep_lock,
-                observe_pair=lambda: pair_state(estate),
-                prove=lambda: _prove(estate, plan, journal),
-                canceled=canceled,
-            )
+def _execute(
+    estate: Estate,
+    plan: Plan,
+    request: Request,
+    journal: Journal,
+    keep_lock: Callable[[], bool],
+    canceled: Callable[[], bool],
+) -> None:
+    engine.execute(
+        engine.Run(
+            estate=estate,
+            plan=plan,
+            request=request,
+            journal=journal,
+            keep_lock=keep_lock,
+            observe_pair=lambda: pair_state(estate),
+            prove=lambda: _prove(estate, plan, journal),
+            canceled=canceled,
         )
+    )
 
 
 def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
@@ -132,8 +160,28 @@ def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
     return verify(estate, hosts, journal.path / "verify.xml")
 
 
-def _request(run: RunSummary, break_lock: str | None) -> Request:
-    options = dict(run.state.about.get("options", {}))
-    if break_lock:
-        options["break_lock"] = break_lock
-    return Request(run.state.plan, run.state.target, options)
+def _request(run: RunSummary, given: Mapping[str, str]) -> Request:
+    """What was asked for when the run began, but for what is given anew."""
+    return Request(run.state.plan, run.state.target, {**run.state.about.get("options", {}), **given})
+
+
+def _refuse_other_kit(run: RunSummary, manifest: Manifest) -> None:
+    """Half of a host from one kit and half from another is proven by neither."""
+    began_with = run.state.about.get("kit")
+    if began_with != manifest.sha256:
+        raise Refused(
+            "kit-changed",
+            _("The run {run} began with the kit {began}, but this one is {now}.").format(
+                run=run.run_id, began=str(began_with)[:12], now=manifest.sha256[:12]
+            ),
+            _(
+                "Put that kit back to {path}; or close the run by `rmc-dr runs abandon {run} "
+                '--reason "..."` and begin anew with this one.'
+            ).format(path=manifest.root, run=run.run_id),
+        )
+
+
+def _record_expired(journal: Journal, manifest: Manifest, reason: str | None) -> None:
+    """The reason counts only where it decided something."""
+    if reason and not manifest.in_date(datetime.now(UTC)):
+        journal.append("kit-expired-accepted", reason=reason)

@@ -30,8 +30,8 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "boot_id", "find", "is_free", "is_here", "local_lock", "open_run", "plain", "read", "run_dir", "runs",
-    "to_line",
+    "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run", "plain", "read",
+    "run_dir", "runs", "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -40,6 +40,15 @@ _RESERVED = frozenset({"seq", "time", "mono", "event"})
 
 def run_dir(run_id: str) -> Path:
     return content.STATE / "runs" / run_id
+
+
+def new_run_id(plan: str) -> str:
+    """A name for a run that begins now, and that no run on this machine bears yet."""
+    while True:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        name = f"{stamp}-{plan}-{random.token_hex(2)}"
+        if not run_dir(name).exists():
+            return name
 
 
 @dataclass(frozen=True)
@@ -75,15 +84,16 @@ class Journal:
         *,
         estate: str,
         operator: str,
+        run_id: str | None = None,
         secrets: Iterable[str] = (),
         listeners: Iterable[Callable[[Event], None]] = (),
         **about: Any,
     ) -> Journal:
-        """Open a new run and write `run-started`.
+        """Open a new run, under an unused name of ``new_run_id``, and write `run-started`.
 
         ``about`` is kept in that event: centre, rto_hours, language, kit (sha256 of its manifest).
         """
-        path = _new_folder(plan.name)
+        path = _new_folder(run_id or new_run_id(plan.name))
         journal = cls(path, _open_for_append(path), 0, Redactor(secrets))
         for listener in listeners:
             journal.listen(listener)
@@ -233,17 +243,12 @@ def _summary(path: Path) -> RunSummary:
         return RunSummary(path.name, path, RunState(run_id=path.name), damaged=error.message)
 
 
-def _new_folder(plan: str) -> Path:
-    while True:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = run_dir(f"{stamp}-{plan}-{random.token_hex(2)}")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        _sync_folder(path.parent)
-        return path
+def _new_folder(run_id: str) -> Path:
+    path = run_dir(run_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=0o700)
+    _sync_folder(path.parent)
+    return path
 
 
 def _open_for_append(path: Path) -> int:

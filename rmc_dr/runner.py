@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +83,7 @@ class _Listener:
             self.on_event("task", task=task, host=host, status=status, message=message)
         elif kind == "playbook_on_stats":
             self.facts = dict(data.get("artifact_data") or {})
-            # Ansible itself does not count a host as lost that a playbook may go on without.
+            # Where a play may go on without a host (ignore_unreachable), Ansible does not count it as lost.
             lost = data.get("dark") or {}
             self.failures = [one for one in self.failures if not one.unreachable or one.host in lost]
         return True
@@ -187,11 +188,17 @@ def _said(result: Mapping[str, Any]) -> str:
 
 
 def _keep_log(stdout: Path, log: Path, estate: Estate) -> None:
-    """Keep what Ansible printed. Tasks with secrets carry no_log; this is the second guard."""
+    """Keep what Ansible printed, behind what is there already: the log of an attempt that failed is wanted.
+
+    Tasks with secrets carry no_log; masking is the second guard.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     redactor = Redactor(estate.secrets.values() if estate.secrets else ())
+    heading = f"== {datetime.now(UTC).isoformat(timespec='seconds')}\n"
     with suppress(FileNotFoundError):
-        log.write_text(redactor.clean(stdout.read_text(errors="replace")))
+        said = redactor.clean(stdout.read_text(errors="replace"))
+        with log.open("a") as file:
+            file.write(heading + said)
 
 
 def _close_connections(folder: Path) -> None:

@@ -18,6 +18,7 @@ def rebuild() -> None:
 
 
 Command = Callable[..., None]
+EXPIRED_HELP = _("Use an expired kit; the reason is recorded.")
 
 
 def _options(command: Command) -> Command:
@@ -31,11 +32,7 @@ def _options(command: Command) -> Command:
             click.option(
                 "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild this host although it is healthy.")
             ),
-            click.option(
-                "--accept-expired-kit",
-                metavar="REASON",
-                help=_("Use an expired kit; the reason is recorded."),
-            ),
+            click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP),
             click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
             click.option(
                 "--json",
@@ -99,13 +96,16 @@ def rebuild_by_plan(
 
 @click.command(help=_("Look again and finish the estate's open run."))
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
 @pass_context
-def resume(context: Context, /, break_lock: str | None, as_json: bool) -> None:
+def resume(
+    context: Context, /, break_lock: str | None, accept_expired_kit: str | None, as_json: bool
+) -> None:
     from rmc_dr import rebuild as story
 
     context.json = as_json or context.json
-    run_id = story.resume(context.estate(), listeners(context), break_lock)
+    run_id = story.resume(context.estate(), listeners(context), break_lock, accept_expired_kit)
     _say_recovered(context, run_id)
 
 

@@ -11,7 +11,7 @@ import httpx
 from rmc_dr import ssh
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate, Host
-from rmc_dr.https import Https
+from rmc_dr.https import Https, refused
 from rmc_dr.model import HostObservation, Reach
 
 TIMEOUT_SECONDS = 8
@@ -76,7 +76,10 @@ def _machine(host: Host, said: str) -> str | None:
 
 
 def _serving(estate: Estate, host: Host) -> bool | None:
-    """True: every application's health answers 200. False: one does not, or the port is closed."""
+    """True: every application's health answers 200. False: one answers otherwise, or the port is closed.
+
+    None: nobody can tell. A busy server that answers too late may serve its users all the same.
+    """
     if "appserver" not in host.groups:
         return None
     config = estate.config.applications
@@ -88,6 +91,6 @@ def _serving(estate: Estate, host: Host) -> bool | None:
                     return False
     except BadInput:
         return None
-    except httpx.HTTPError:
-        return False
+    except httpx.HTTPError as error:
+        return False if refused(error) else None
     return True

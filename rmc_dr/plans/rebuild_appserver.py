@@ -26,7 +26,19 @@ def decide(
 
 
 def _refuse_healthy(host: Host, seen: HostObservation, request: Request) -> None:
-    if seen.serving and request.options.get("replace_healthy") != host.name:
+    if request.options.get("replace_healthy") == host.name:
+        return
+    if seen.may_serve:
+        raise Refused(
+            "serving-unknown",
+            _("It cannot be told whether {host} serves its applications: its system runs.").format(
+                host=host.name
+            ),
+            _("Ask its users and look at it. If it is to be rebuilt, add --replace-healthy {host}.").format(
+                host=host.name
+            ),
+        )
+    if seen.serving:
         raise Refused(
             "healthy-host",
             _("{host} is healthy and serves all its applications.").format(host=host.name),

@@ -38,6 +38,17 @@ def test_recovers_from(healthy: Lab, how: str):
     assert serving(healthy)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("down", ["db1", "db2"])
+def test_recovers_while_one_database_host_is_off(healthy: Lab, down: str):
+    """Whichever it is: the first of the group is the one that Ansible runs a play's single tasks on."""
+    healthy.ok("lab", "break", down, "--how", "off")
+    healthy.ok("lab", "break", "app1", "--how", "disk")
+    healthy.ok("rebuild", "appserver", "--yes", timeout=1500)
+    assert serving(healthy)
+    assert json.loads(healthy.run("db", "status", "--json").out)["verdict"] == "standby-down"
+
+
 def test_plan_changes_nothing(healthy: Lab):
     before = healthy.run("runs").out
     said = healthy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1", "--json")

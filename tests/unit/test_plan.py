@@ -65,6 +65,7 @@ def test_wiping_data_says_what_is_lost(estate):
         (HostObservation("app1", Reach.SYSTEM, identity="another"), "healthy", "wrong-machine"),
         (HostObservation("app1", Reach.RESCUE, identity="another"), "healthy", "wrong-machine"),
         (HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=True), "healthy", "healthy-host"),
+        (HostObservation("app1", Reach.SYSTEM, identity=APP1), "healthy", "serving-unknown"),
         (DEAD, "split-brain", "split-brain"),
         (DEAD, "diverged", "split-brain"),
     ],
@@ -82,6 +83,19 @@ def test_a_healthy_host_needs_its_own_name(estate):
     assert decide(estate, STAGES, ask_for(replace_healthy="app1"), healthy, WELL).target == "app1"
 
 
+def test_a_host_that_may_serve_needs_its_own_name(estate):
+    busy = HostObservation("app1", Reach.SYSTEM, identity=APP1)
+    assert decide(estate, STAGES, ask_for(replace_healthy="app1"), busy, WELL).target == "app1"
+    stopped = HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=False)
+    assert decide(estate, STAGES, ask_for(), stopped, WELL).target == "app1"
+
+
+@pytest.mark.parametrize("reach", [Reach.SILENT, Reach.RESCUE, Reach.UNKNOWN])
+def test_a_host_whose_system_is_not_there_needs_no_ceremony(estate, reach):
+    assert decide(estate, STAGES, ask_for(), HostObservation("app1", reach), WELL).target == "app1"
+    assert gates.ask("fence", look(reach, serving=None)).yes
+
+
 def look(reach=Reach.SYSTEM, identity=APP1, pair="healthy", checks=(), serving=False, **options):
     seen = HostObservation("app1", reach, identity=identity, serving=serving)
     return gates.Look(ask_for(**options), APP1, seen, PairState(pair, "db1"), checks)
@@ -96,6 +110,12 @@ def test_a_disk_is_written_only_on_the_named_machine():
     assert gates.ask("reinstall", look(Reach.RESCUE)).yes
     assert not gates.ask("reinstall", look(Reach.RESCUE, identity=None)).yes
     assert not gates.ask("reinstall", look(Reach.RESCUE, identity="another")).yes
+
+
+def test_a_host_that_may_serve_is_not_fenced():
+    answer = gates.ask("fence", look(serving=None))
+    assert (answer.yes, "cannot be told" in answer.reason) == (False, True)
+    assert gates.ask("fence", look(serving=None, replace_healthy="app1")).yes
 
 
 def test_a_host_that_came_back_is_not_fenced():
