@@ -88,7 +88,8 @@ def appserver(
 
 @contextmanager
 def _users_at_work(estate: Estate, ledger: Path) -> Iterator[None]:
-    users = subprocess.Popen(_load_command(estate, "run", ledger), env=_load_environment(estate))
+    command = ["setpriv", "--pdeathsig", "TERM", *_load_command(estate, "run", ledger)]
+    users = subprocess.Popen(command, env=_load_environment(estate))
     try:
         yield
     finally:
@@ -106,7 +107,8 @@ def _load_command(estate: Estate, what: str, ledger: Path) -> list[str]:
     ]
     ca = str(estate.private_dir / "ca.pem")
     program = [sys.executable, str(Path(load.__file__)), what]
-    return [*program, *sites, "--server-name", host.name, "--ca", ca, "--ledger", str(ledger)]
+    source = ["--source", str(estate.config.network.drill_address)]
+    return [*program, *sites, *source, "--server-name", host.name, "--ca", ca, "--ledger", str(ledger)]
 
 
 def _load_environment(estate: Estate) -> dict[str, str]:

@@ -10,8 +10,9 @@ import pytest
 from conftest import INVENTORY, Lab, serving
 
 from rmc_dr import content
+from rmc_dr.lab import load
 from rmc_dr.plans import read_stages
-from rmc_dr.record import local_lock
+from rmc_dr.record import find, local_lock, read
 from rmc_dr.ssh import command
 
 pytestmark = pytest.mark.lab
@@ -27,6 +28,24 @@ def test_drill_loses_nothing(lab: Lab):
     assert result["acknowledged"] > result["acknowledged_before_break"]
     assert (result["lost"], result["duplicated"], result["attachments_missing"]) == (0, 0, 0)
     assert 0 < result["rto_minutes"] < 24 * 60
+    users_stay_out_until_the_server_is_proven(result["run"])
+
+
+def users_stay_out_until_the_server_is_proven(run_id: str) -> None:
+    """By the journal's times and the ledger's, which two programs wrote: the applications serve from `start`
+    on, and users try all the time, but nothing of theirs is acknowledged before `open`.
+    """
+    began = {
+        str(event.get("name")): event.time.timestamp()
+        for event in read(find(run_id))
+        if event.event == "stage-started"
+    }
+    ledger = load.read_ledger(max((content.STATE / "load").glob("*.jsonl")))
+    acknowledged = [entry["t"] for entry in ledger if entry["what"] == "ack"]
+    tried = [entry["t"] for entry in ledger if entry["what"] in ("refused", "unknown")]
+    assert [moment for moment in acknowledged if began["fence"] <= moment < began["open"]] == []
+    assert any(began["verify"] <= moment < began["open"] for moment in tried)
+    assert min(moment for moment in acknowledged if moment >= began["open"]) < began["open"] + 30
 
 
 @pytest.mark.long
