@@ -71,11 +71,15 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True)
 class HostObservation:
-    """What was seen of one host: over SSH, by its identity readers, and of its application."""
+    """What was seen of one host: over SSH, by its identity readers, and of its application.
+
+    ``data_files`` is how many files and folders its data partition holds; None where nobody could count them.
+    """
 
     name: str
     reach: Reach
     identity: str | None = None
     disk_identity: str | None = None
     serving: bool | None = None
+    data_files: int | None = None
     detail: str = ""

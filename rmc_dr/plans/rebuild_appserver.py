@@ -21,7 +21,7 @@ def decide(
     _refuse_foreign_machine(host, seen)
     _refuse_healthy(host, seen, request)
     _refuse_split_brain(verdict)
-    return Plan(NAME, host.name, tuple(stages), _destroys(host, request))
+    return Plan(NAME, host.name, tuple(stages), _destroys(host, request, seen))
 
 
 def _refuse_unnamed_machine(host: Host) -> None:
@@ -70,9 +70,12 @@ def _refuse_split_brain(verdict: str) -> None:
         )
 
 
-def _destroys(host: Host, request: Request) -> tuple[str, ...]:
+def _destroys(host: Host, request: Request, seen: HostObservation) -> tuple[str, ...]:
     system = _("{host}: the boot partitions and the root filesystem").format(host=host.name)
     if not request.options.get("wipe_data"):
         return (system,)
     path = host.disk.data if host.disk else ""
-    return (system, _("{host}: every attachment on {path}").format(host=host.name, path=path))
+    if seen.data_files is None:
+        return (system, _("{host}: every attachment on {path}").format(host=host.name, path=path))
+    data = _("{host}: every attachment on {path}, {count} files and folders")
+    return (system, data.format(host=host.name, path=path, count=seen.data_files))

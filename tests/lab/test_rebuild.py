@@ -56,6 +56,26 @@ def test_recovers_from(healthy: Lab, how: str):
     assert serving(healthy)
 
 
+@pytest.mark.long
+def test_wiping_the_data_says_what_is_lost_and_brings_a_proven_server(healthy: Lab):
+    healthy.ok("lab", "exec", "app1", "--", "sh", "-c", "echo lost >/srv/attachments/lost")
+    count = "$(find /srv -xdev -mindepth 1 -not -name lost+found | wc -l)"
+    files = int(healthy.ok("lab", "exec", "app1", "--", "sh", "-c", f"echo {count}").out)
+    words = ("rebuild", "appserver", "--wipe-data", "--replace-healthy", "app1")
+    planned = healthy.ok(*words, "--plan").out
+    assert f"every attachment on /srv, {files} files and folders" in " ".join(planned.split())
+
+    healthy.ok("lab", "break", "app1", "--how", "process")
+    healthy.ok(*words, "--yes", timeout=1500)
+
+    said = next(event for event in read(find("last")) if "reinstall" in str(event.get("hosts")))
+    data = said.fields["hosts"]["app1"]["reinstall"]["data"]
+    assert (data["kept"], data["was"], data["files"]) == (False, "present", files)
+    left = healthy.ok("lab", "exec", "app1", "--", "ls", "/srv/attachments").out.split()
+    assert sorted(left) == ["management", "verification"]
+    assert serving(healthy)
+
+
 def test_plan_changes_nothing(healthy: Lab):
     before = healthy.run("runs").out
     said = healthy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1", "--json")
