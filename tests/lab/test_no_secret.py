@@ -139,7 +139,7 @@ def test_no_secret_leaves_the_vault(healthy: Lab, tmp_path: Path):
     report = healthy.ok("report", "last").out + healthy.ok("report", "last", "--html", str(page)).out
     assert not stream_holds([report.encode()], secrets)
     assert "<html" in page.read_text()
-    folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache", "logs", "deploys", "load")]
+    folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache", "logs", "deploys")]
     logs = [*(content.STATE / "lab").glob("*.log"), *(content.STATE / "lab").glob("hosts/*/*.log")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()] + logs
     assert {path.relative_to(content.STATE).parts[0] for path in files} >= {"runs", "kit", "logs", "deploys"}

@@ -12,7 +12,7 @@ from conftest import INVENTORY, Lab, serving
 from rmc_dr import content
 from rmc_dr.lab import load
 from rmc_dr.plans import read_stages
-from rmc_dr.record import find, local_lock, read
+from rmc_dr.record import find, local_lock, read, run_dir
 from rmc_dr.ssh import command
 
 pytestmark = pytest.mark.lab
@@ -40,7 +40,7 @@ def users_stay_out_until_the_server_is_proven(run_id: str) -> None:
         for event in read(find(run_id))
         if event.event == "stage-started"
     }
-    ledger = load.read_ledger(max((content.STATE / "load").glob("*.jsonl")))
+    ledger = load.read_ledger(max(run_dir("load").glob("*.jsonl")))
     acknowledged = [entry["t"] for entry in ledger if entry["what"] == "ack"]
     tried = [entry["t"] for entry in ledger if entry["what"] in ("refused", "unknown")]
     assert [moment for moment in acknowledged if began["fence"] <= moment < began["open"]] == []
