@@ -35,12 +35,15 @@ class Targets(_Strict):
 
 
 class Network(_Strict):
-    """The estate's network. ``control`` are the addresses that rmc-dr itself runs on."""
+    """The estate's network. ``control`` are the addresses that rmc-dr itself runs on; from ``drill_address``
+    come the users of a drill, because the control machines are let through every fence.
+    """
 
     cidr: ipaddress.IPv4Network
     interface: str = Field(min_length=1, max_length=15)
     gateway: ipaddress.IPv4Address | None = None
     bridge: str | None = Field(default=None, max_length=15)
+    drill_address: ipaddress.IPv4Address | None = None
     control: list[ipaddress.IPv4Address] = Field(min_length=1)
     users: list[ipaddress.IPv4Network] = Field(min_length=1)
 

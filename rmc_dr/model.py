@@ -85,13 +85,15 @@ class Reach(StrEnum):
 class HostObservation:
     """What was seen of one host: over SSH, by its identity readers, and of its applications.
 
-    ``serving`` is None where that cannot be told, and for a host that carries none.
+    ``serving`` is None where that cannot be told, and for a host that carries none. ``data_files`` is how many
+    files and folders its data partition holds; None where nobody could count them.
     """
 
     name: str
     reach: Reach
     identity: str | None = None
     serving: bool | None = None
+    data_files: int | None = None
     detail: str = ""
 
     @property

@@ -29,7 +29,8 @@ ROWS = (
 @contextmanager
 def users_at_work(estate: Estate, ledger: Path) -> Iterator[None]:
     """Users post through every application for as long as the block lasts; ``ledger`` holds what they saw."""
-    users = subprocess.Popen(_command(estate, "run", ledger), env=_environment(estate))
+    command = ["setpriv", "--pdeathsig", "TERM", *_command(estate, "run", ledger)]
+    users = subprocess.Popen(command, env=_environment(estate))
     try:
         yield
     finally:
@@ -47,7 +48,8 @@ def _command(estate: Estate, what: str, ledger: Path) -> list[str]:
     ]
     ca = str(estate.private_dir / "ca.pem")
     program = [sys.executable, str(Path(load.__file__)), what]
-    return [*program, *sites, "--server-name", host.name, "--ca", ca, "--ledger", str(ledger)]
+    source = ["--source", str(estate.config.network.drill_address)]
+    return [*program, *sites, *source, "--server-name", host.name, "--ca", ca, "--ledger", str(ledger)]
 
 
 def _environment(estate: Estate) -> dict[str, str]:

@@ -22,7 +22,7 @@ def decide(
     refuse_unproven(host, seen)
     _refuse_healthy(host, seen, request)
     _refuse_split_brain(pair.verdict)
-    return Plan(NAME, host.name, tuple(stages), _destroys(host, request))
+    return Plan(NAME, host.name, tuple(stages), _destroys(host, request, seen))
 
 
 def _refuse_healthy(host: Host, seen: HostObservation, request: Request) -> None:
@@ -57,8 +57,11 @@ def _refuse_split_brain(verdict: str) -> None:
         )
 
 
-def _destroys(host: Host, request: Request) -> tuple[str, ...]:
+def _destroys(host: Host, request: Request, seen: HostObservation) -> tuple[str, ...]:
     if not request.options.get("wipe_data"):
         return (system_of(host),)
     path = host.disk.data if host.disk else ""
-    return (system_of(host), _("{host}: every attachment on {path}").format(host=host.name, path=path))
+    if seen.data_files is None:
+        return (system_of(host), _("{host}: every attachment on {path}").format(host=host.name, path=path))
+    data = _("{host}: every attachment on {path}, {count} files and folders")
+    return (system_of(host), data.format(host=host.name, path=path, count=seen.data_files))

@@ -23,6 +23,8 @@ from rmc_dr.estate import Estate, load
 RMC_DR = Path(sys.executable).parent / "rmc-dr"
 INVENTORY = content.root() / "inventories" / "lab"
 CHUNK = 1 << 22
+PRIVATE_FILES = ("id_ed25519", "kit_signing_key", "control.key", "vault-password")
+SHORTEST_SECRET = 8
 PROOF = content.root() / "docs" / "proof.json"
 
 
@@ -97,6 +99,19 @@ def content_hash(path: Path) -> str:
                 digest.update(chunk)
                 at += len(chunk)
     return digest.hexdigest()
+
+
+def secret_lines(lab: Lab) -> set[str]:
+    """Every secret of the lab, a key line by line: whoever holds one line of a key has leaked it."""
+    estate = lab.estate()
+    texts = [*estate.opened().values(), *((estate.private_dir / name).read_text() for name in PRIVATE_FILES)]
+    lines = {line.strip() for text in texts for line in text.splitlines()}
+    # The first line of an OpenSSH key only says what kind of key follows.
+    return {
+        line
+        for line in lines
+        if len(line) >= SHORTEST_SECRET and "-----" not in line and not line.startswith("b3BlbnNzaC1rZXktdjE")
+    }
 
 
 def copy_inventory(folder: Path) -> Path:

@@ -11,8 +11,9 @@ import pytest
 from conftest import INVENTORY, Lab, serving
 
 from rmc_dr import content
+from rmc_dr.lab import load
 from rmc_dr.plans import read_stages
-from rmc_dr.record import local_lock
+from rmc_dr.record import find, local_lock, read
 from rmc_dr.ssh import Alias, command
 
 pytestmark = pytest.mark.lab
@@ -28,6 +29,24 @@ def test_drill_loses_nothing(lab: Lab):
     assert result["acknowledged"] > result["acknowledged_before_break"]
     assert (result["lost"], result["duplicated"], result["attachments_missing"]) == (0, 0, 0)
     assert 0 < result["rto_minutes"] < 24 * 60
+    users_stay_out_until_the_server_is_proven(result["run"])
+
+
+def users_stay_out_until_the_server_is_proven(run_id: str) -> None:
+    """By the journal's times and the ledger's, which two programs wrote: the applications serve from `start`
+    on, and users try all the time, but nothing of theirs is acknowledged before `open`.
+    """
+    began = {
+        str(event.get("name")): event.time.timestamp()
+        for event in read(find(run_id))
+        if event.event == "stage-started"
+    }
+    ledger = load.read_ledger(max((content.STATE / "drills").glob("*-appserver")) / "ledger.jsonl")
+    acknowledged = [entry["t"] for entry in ledger if entry["what"] == "ack"]
+    tried = [entry["t"] for entry in ledger if entry["what"] in ("refused", "unknown")]
+    assert [moment for moment in acknowledged if began["fence"] <= moment < began["open"]] == []
+    assert any(began["verify"] <= moment < began["open"] for moment in tried)
+    assert any(moment >= began["open"] for moment in acknowledged)
 
 
 @pytest.mark.long
@@ -47,6 +66,26 @@ def test_recovers_while_one_database_host_is_off(healthy: Lab, down: str):
     healthy.ok("rebuild", "appserver", "--yes", timeout=1500)
     assert serving(healthy)
     assert json.loads(healthy.run("db", "status", "--json").out)["verdict"] == "standby-down"
+
+
+@pytest.mark.long
+def test_wiping_the_data_says_what_is_lost_and_brings_a_proven_server(healthy: Lab):
+    healthy.ok("lab", "exec", "app1", "--", "sh", "-c", "echo lost >/srv/attachments/lost")
+    count = "$(find /srv -xdev -mindepth 1 -not -name lost+found | wc -l)"
+    files = int(healthy.ok("lab", "exec", "app1", "--", "sh", "-c", f"echo {count}").out)
+    words = ("rebuild", "appserver", "--wipe-data", "--replace-healthy", "app1")
+    planned = healthy.ok(*words, "--plan").out
+    assert f"every attachment on /srv, {files} files and folders" in " ".join(planned.split())
+
+    healthy.ok("lab", "break", "app1", "--how", "process")
+    healthy.ok(*words, "--yes", timeout=1500)
+
+    said = next(event for event in read(find("last")) if "reinstall" in str(event.get("hosts")))
+    data = said.fields["hosts"]["app1"]["reinstall"]["data"]
+    assert (data["kept"], data["was"], data["files"]) == (False, "present", files)
+    left = healthy.ok("lab", "exec", "app1", "--", "ls", "/srv/attachments").out.split()
+    assert sorted(left) == ["management", "verification"]
+    assert serving(healthy)
 
 
 def test_plan_changes_nothing(healthy: Lab):

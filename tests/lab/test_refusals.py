@@ -115,6 +115,28 @@ def test_a_server_that_may_serve_is_not_taken_down(busy: Lab):
     assert busy.ok("power", "status", "app1").out.strip() == "app1: disk"
 
 
+@pytest.mark.long
+def test_a_disk_with_somebody_elses_partitions_is_refused(dead: Lab):
+    """As a hospital's existing server is before its first rebuild: a GPT with an ESP and LVM in one piece."""
+    own = dead.disk("app1")
+    aside, size = own.with_suffix(".aside"), own.stat().st_size
+    own.rename(aside)
+    try:
+        with own.open("wb") as file:
+            file.truncate(size)
+        words = ["--new=1:2048:+512M", "--typecode=1:ef00", "--new=2:0:0", "--typecode=2:8e00"]
+        subprocess.run(["sgdisk", *words, own], check=True, capture_output=True)
+        before = content_hash(own)
+        said = dead.run(*REBUILD)
+        dead.ok("power", "off", "app1")
+        assert (said.code, "partitions that are not rmc-dr's: number 1" in said.err) == (REFUSED, True)
+        assert content_hash(own) == before
+    finally:
+        dead.run("power", "off", "app1")
+        own.unlink()
+        aside.rename(own)
+
+
 def change_a_byte(kit: Path) -> None:
     driver = (kit / DRIVER).read_bytes()
     (kit / DRIVER).unlink()  # a hard link: the lab's own kit stays as it is
