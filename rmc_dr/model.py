@@ -85,8 +85,8 @@ class Reach(StrEnum):
 class HostObservation:
     """What was seen of one host: over SSH, by its identity readers, and of its applications.
 
-    ``serving`` is None where that cannot be told, and for a host that carries none. ``data_files`` is how many
-    files and folders its data partition holds; None where nobody could count them.
+    ``serving`` is None where that cannot be told, and for a host that carries none. ``data_files`` counts the
+    files and folders of its data partition; None where nobody could.
     """
 
     name: str

@@ -199,7 +199,7 @@ def test_a_thief_of_the_writers_key_takes_nothing_away(pair: Pair):
 
 
 def test_an_expiry_takes_nothing_that_is_locked(pair: Pair):
-    """Locks are still fresh in the lab, so all chains stay; without that the keeper could only hide them."""
+    """Locks are fresh in the lab, so all chains stay; without that rule the keeper could only hide them."""
     lab, estate = pair.lab, pair.lab.estate()
     for _again in range(estate.config.backup.keep_full + 1):
         document(lab, "run", "--database", "--full")

@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_backups import DIFF, FULL, NOW, SNAPSHOT, backup, seen
 
 from rmc_dr import backup as story
@@ -197,16 +199,49 @@ def test_nothing_expires_while_the_backups_are_not_well(estate: Estate, stage: S
     assert stage.played == []
 
 
-@pytest.fixture(scope="module")
-def standby() -> ModuleType:
-    """The program by which Patroni makes a standby, as a module."""
-    path = content.root() / "roles/pgbackrest/files/standby-from-backup"
-    spec = importlib.util.spec_from_loader("standby", SourceFileLoader("standby", str(path)))
+def loaded(path: str) -> ModuleType:
+    """A program of a role, as a module."""
+    spec = importlib.util.spec_from_loader("program", SourceFileLoader("program", str(content.root() / path)))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def standby() -> ModuleType:
+    """The program by which Patroni makes a standby."""
+    return loaded("roles/pgbackrest/files/standby-from-backup")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.lists(st.tuples(st.integers(0, 100), st.booleans()), min_size=1, max_size=6),
+    ),
+    st.integers(0, 60),
+)
+def test_a_sweep_takes_only_what_was_hidden_long_ago(
+    keys: dict[str, list[tuple[int, bool]]], days: int
+) -> None:
+    """Ages in days, the youngest shown; true is a marker, which hides but is no version."""
+    versions, expected = [], set()
+    for key, found in sorted(keys.items()):
+        ages = sorted(found)
+        for index, (age, marker) in enumerate(ages):
+            name = f"{key}{index}"
+            size = {} if marker else {"Size": 1}
+            when = NOW - timedelta(days=age)
+            versions.append(
+                {"Key": key, "VersionId": name, "IsLatest": index == 0, "LastModified": when, **size}
+            )
+            if index and ages[index - 1][0] > days:
+                expected.add(name)
+    swept = loaded("roles/store/library/store_sweep.py").long_hidden(versions, NOW, days)
+    taken = {version["VersionId"] for version in swept}
+    assert len(taken) == len(expected)
+    assert not any(version["IsLatest"] for version in versions if version["VersionId"] in taken)
 
 
 def listed(label: str, wal: str, lsn: str, *, base: int = 1, error: bool = False) -> dict[str, Any]:
