@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rmc_dr import gates, target_lock
 from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
-from rmc_dr.estate import Estate
+from rmc_dr.estate import Estate, with_new_secrets
 from rmc_dr.i18n import _
 from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
@@ -73,6 +73,7 @@ def _run_stages(run: Run) -> None:
         _stop_if_asked(run, stage)
         started = time.monotonic()
         outcome = _run_stage(run, stage)
+        run = _know_new_secrets(run)
         proven = _prove(run, stage) if stage.name == PROVING_STAGE and outcome.status == "ok" else ()
         _finish_stage(run, stage, outcome, proven, time.monotonic() - started)
         checks = proven or checks
@@ -87,6 +88,14 @@ def _stop_if_asked(run: Run, stage: Stage) -> None:
             _("Stopped before the stage {stage}.").format(stage=stage.name),
             _("`rmc-dr resume` looks again and goes on."),
         )
+
+
+def _know_new_secrets(run: Run) -> Run:
+    """The fence by credentials renews the vault; what is written from now on must not hold the new ones."""
+    estate = with_new_secrets(run.estate)
+    if estate is not run.estate:
+        run.journal.learn(estate.opened().values())
+    return replace(run, estate=estate)
 
 
 def _give_host_back(run: Run) -> None:

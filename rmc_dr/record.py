@@ -132,6 +132,10 @@ class Journal:
         """Call ``listener`` with each event once it is on the disk."""
         self._listeners.append(listener)
 
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Keep these out of every event from now on as well."""
+        self._redactor.learn(secrets)
+
     def append(self, event: str, **fields: Any) -> Event:
         """Write one event and wait until the disk has it. Known secrets become ``[secret]``.
 
