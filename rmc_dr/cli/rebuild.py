@@ -57,7 +57,7 @@ def _options(command: Command) -> Command:
 @_options
 @pass_context
 def appserver(context: Context, /, host: str | None, **options: Any) -> None:
-    target = host or context.estate().group("appserver")[0].name
+    target = host or context.estate().only("appserver").name
     _rebuild(context, "rebuild-appserver", target, **options)
 
 
