@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rmc_dr import gates, target_lock
 from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
@@ -179,20 +180,24 @@ def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
         )
 
 
+def stage_variables(request: Request) -> dict[str, Any]:
+    """What every stage's playbook is told of the request."""
+    options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
+    return {"target": request.target, **options}
+
+
 def _run_stage(run: Run, stage: Stage) -> Outcome:
     journal = run.journal
     journal.append(
         "stage-started", name=stage.name, budget_minutes=stage.budget_minutes, destructive=stage.destructive
     )
-    options = {key: run.request.options[key] for key in STAGE_VARIABLES if run.request.options.get(key)}
     return run_playbook(
         run.estate,
         stage.playbook,
         variables={
-            "target": run.plan.target,
+            **stage_variables(run.request),
             "run_id": journal.run_id,
             "run_dir": str(journal.path),
-            **options,
         },
         on_event=journal.append,
         log=_log(run, stage),

@@ -10,12 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stage:
-    """One playbook of a plan: a gate before, checks after, and a time budget in minutes."""
+    """One playbook of a plan: a gate before, checks after, and a time budget in minutes.
+
+    ``hosts`` are those that its plays work on, once the plan has a target; what they delegate is not told.
+    """
 
     name: str
     playbook: str
     budget_minutes: float
     destructive: bool
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

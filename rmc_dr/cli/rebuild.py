@@ -125,10 +125,11 @@ def _show_plan(context: Context, plan: Any) -> None:
         return
     from rich.table import Table
 
-    table = Table("#", _("Stage"), _("Budget"), _("Destroys"), box=None, title_justify="left")
+    table = Table("#", _("Stage"), _("Hosts"), _("Budget"), _("Destroys"), box=None, title_justify="left")
     for number, stage in enumerate(plan.stages, 1):
         what = "\n".join(plan.destroys) if stage.destructive else ""
-        table.add_row(str(number), stage.name, _("{n:g} min").format(n=stage.budget_minutes), what)
+        budget = _("{n:g} min").format(n=stage.budget_minutes)
+        table.add_row(str(number), stage.name, ", ".join(stage.hosts), budget, what)
     context.console.print(table)
     context.console.print(
         _("Forecast: at most {minutes:g} min of the {hours:g} h that the contract allows.").format(
