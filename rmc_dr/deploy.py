@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import re
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +23,11 @@ from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check
+from rmc_dr.record import append_line
 from rmc_dr.runner import Outcome, run_playbook
 
 PLAYBOOK = "deploy.yml"
+RECORD = "record.jsonl"
 OnEvent = Callable[..., None]
 
 
@@ -77,17 +82,24 @@ def deploy(
     with alone(estate, f"deploy {name} {release}", break_lock):
         manifest = kit_verify.verify(estate, accept_expired_kit)
         _refuse_absent(app, release, manifest.files)
-        tried = _try(estate, app, on_event, deploy_release=release)
-        if problem := tried.problem:
-            raise _back_after(estate, app, release, problem, tried, on_event)
-        return _deployed(estate, app, tried)
+        accepted = None if manifest.in_date(datetime.now(UTC)) else accept_expired_kit
+        with _recorded(
+            estate, application=name, release=release, kit=manifest.sha256, accepted_expired_kit=accepted
+        ):
+            tried = _try(estate, app, on_event, deploy_release=release)
+            if problem := tried.problem:
+                raise _back_after(estate, app, release, problem, tried, on_event)
+            return _deployed(estate, app, tried)
 
 
 def roll_back(estate: Estate, name: str, on_event: OnEvent, break_lock: str | None = None) -> Deployed:
     """Go back to the release before the current one, from the host's own disk; the schema stays as it is."""
     app = _application(estate, name)
     journey.read_steps(app)
-    with alone(estate, f"rollback {name}", break_lock):
+    with (
+        alone(estate, f"rollback {name}", break_lock),
+        _recorded(estate, application=name, release="rollback"),
+    ):
         tried = _try(estate, app, on_event, deploy_from_host=True)
         if problem := tried.problem:
             raise Error(
@@ -98,6 +110,20 @@ def roll_back(estate: Estate, name: str, on_event: OnEvent, break_lock: str | No
                 ),
             )
         return _deployed(estate, app, tried)
+
+
+@contextmanager
+def _recorded(estate: Estate, **what: str | None) -> Iterator[None]:
+    """Two lines in the record of deploys: what begins, and how it ended (an error's code, or `deployed`)."""
+    entry = {"operator": getpass.getuser(), "control": socket.gethostname(), "estate": estate.name, **what}
+    path = content.STATE / "deploys" / RECORD
+    append_line(path, **entry, outcome="begun")
+    try:
+        yield
+    except Error as error:
+        append_line(path, **entry, outcome=error.code)
+        raise
+    append_line(path, **entry, outcome="deployed")
 
 
 def _application(estate: Estate, name: str) -> Application:

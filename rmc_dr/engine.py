@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rmc_dr import gates, target_lock
 from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
-from rmc_dr.estate import Estate
+from rmc_dr.estate import Estate, with_new_secrets
 from rmc_dr.i18n import _
 from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
@@ -75,6 +76,7 @@ def _run_stages(run: Run) -> None:
         _stop_if_asked(run, stage)
         started = time.monotonic()
         outcome = _run_stage(run, stage)
+        run = _know_new_secrets(run)
         proven = _prove(run, stage) if stage.name == PROVING_STAGE and outcome.status == "ok" else ()
         _finish_stage(run, stage, outcome, proven, time.monotonic() - started)
         checks = proven or checks
@@ -89,6 +91,14 @@ def _stop_if_asked(run: Run, stage: Stage) -> None:
             _("Stopped before the stage {stage}.").format(stage=stage.name),
             _("`rmc-dr resume` looks again and goes on."),
         )
+
+
+def _know_new_secrets(run: Run) -> Run:
+    """The fence by credentials renews the vault; what is written from now on must not hold the new ones."""
+    estate = with_new_secrets(run.estate)
+    if estate is not run.estate:
+        run.journal.learn(estate.opened().values())
+    return replace(run, estate=estate)
 
 
 def _give_host_back(run: Run) -> None:
@@ -172,20 +182,145 @@ def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
         )
 
 
+def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:
+    """What a stage's playbook is told of the request."""
+    options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
+    return {"target": stage.target or request.target, **options}
+
+
+def _run_stages(run: Run) -> None:
+    checks: Sequence[Check] = ()
+    for stage in _remaining(run):
+        _stop_if_asked(run, stage)
+        look = _look(run, checks)
+        _pass_gate(run, stage, look)
+        _stop_if_asked(run, stage)
+        started = time.monotonic()
+        outcome = _run_stage(run, stage)
+        run = _know_new_secrets(run)
+        proven = _prove(run, stage) if stage.name == PROVING_STAGE and outcome.status == "ok" else ()
+        _finish_stage(run, stage, outcome, proven, time.monotonic() - started)
+        checks = proven or checks
+    _give_host_back(run)
+
+
+def _stop_if_asked(run: Run, stage: Stage) -> None:
+    """Looking and proving take their time, and nobody listens to Ctrl-C meanwhile."""
+    if run.canceled():
+        raise Interrupted(
+            "interrupted",
+            _("Stopped before the stage {stage}.").format(stage=stage.name),
+            _("`rmc-dr resume` looks again and goes on."),
+        )
+
+
+def _know_new_secrets(run: Run) -> Run:
+    """The fence by credentials renews the vault; what is written from now on must not hold the new ones."""
+    estate = with_new_secrets(run.estate)
+    if estate is not run.estate:
+        run.journal.learn(estate.opened().values())
+    return replace(run, estate=estate)
+
+
+def _give_host_back(run: Run) -> None:
+    """What is recovered stays recovered: a lock that could not be removed is only told."""
+    try:
+        target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
+    except Error as error:
+        run.journal.append("note", text=error.message, host=run.plan.target)
+
+
+def completed(events: Iterable[Event], stages: Sequence[Stage]) -> int:
+    """How many leading stages are done. Pure. A stage begun again undoes what stood behind it."""
+    names = [stage.name for stage in stages]
+    done = 0
+    for event in events:
+        name = event.get("name")
+        if event.event == "stage-started" and name in names:
+            done = min(done, names.index(name))
+        elif event.event == "stage-finished" and event.get("status") == "ok" and name == _at(names, done):
+            done += 1
+    return done
+
+
+def _at(names: Sequence[str], index: int) -> str | None:
+    return names[index] if index < len(names) else None
+
+
+def resume_index(stages: Sequence[Stage], done: int, reach: Reach) -> int:
+    """Where to go on. Pure: how many leading stages are done, and what answers now.
+
+    A stage that needs a system which no longer answers (a power cut since) steps back to the stage that
+    brings it up; everything after that is done again. A completed destructive stage is never repeated.
+    """
+    names = [stage.name for stage in stages]
+    if "boot" in names and done > names.index("boot") and reach is not Reach.SYSTEM:
+        return names.index("boot")
+    if "reinstall" in names and done == names.index("reinstall") and reach is not Reach.RESCUE:
+        return names.index("fence")
+    # The proof of an earlier session is not carried over: the users get what was proven now.
+    return min(done, names.index(PROVING_STAGE))
+
+
+def _remaining(run: Run) -> Sequence[Stage]:
+    done = completed(read(run.journal.path), run.plan.stages)
+    if done == 0:
+        return run.plan.stages
+    seen = observe_host(run.estate, run.estate.host(run.plan.target))
+    return run.plan.stages[resume_index(run.plan.stages, done, seen.reach) :]
+
+
+def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
+    host = run.estate.host(run.plan.target)
+    seen = observe_host(run.estate, host)
+    if seen.reach in (Reach.SYSTEM, Reach.RESCUE):
+        break_lock = run.request.options.get("break_lock")
+        target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
+    held = run.keep_lock()
+    pair = run.observe_pair()
+    run.journal.append(
+        "observation", host=asdict(seen), pair=pair.verdict, primary=pair.primary, estate_lock=held
+    )
+    wanted = host.identity.machine if host.identity else ""
+    return gates.Look(run.request, wanted, seen, pair, checks)
+
+
+def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
+    answer = gates.ask(stage.name, look)
+    run.journal.append(
+        "gate",
+        stage=stage.name,
+        question=f"may {stage.name} begin",
+        answer="yes" if answer.yes else "no",
+        reason=answer.reason,
+        hint=answer.hint,
+    )
+    if not answer.yes:
+        raise Refused(
+            f"gate-{stage.name}",
+            _("The stage {stage} is not begun: {reason}.").format(stage=stage.name, reason=answer.reason),
+            answer.hint,
+        )
+
+
+def stage_variables(request: Request) -> dict[str, Any]:
+    """What every stage's playbook is told of the request."""
+    options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
+    return {"target": request.target, **options}
+
+
 def _run_stage(run: Run, stage: Stage) -> Outcome:
     journal = run.journal
     journal.append(
         "stage-started", name=stage.name, budget_minutes=stage.budget_minutes, destructive=stage.destructive
     )
-    options = {key: run.request.options[key] for key in STAGE_VARIABLES if run.request.options.get(key)}
     return run_playbook(
         run.estate,
         stage.playbook,
         variables={
-            "target": stage.target or run.plan.target,
+            **stage_variables(run.request, stage),
             "run_id": journal.run_id,
             "run_dir": str(journal.path),
-            **options,
         },
         on_event=journal.append,
         log=_log(run, stage),

@@ -12,7 +12,8 @@ from typing import Any
 class Stage:
     """One playbook of a plan: a gate before, checks after, and a time budget in minutes.
 
-    ``target`` are the hosts that it works on, as an Ansible pattern; empty: the plan's target.
+    ``target`` are the hosts that it works on, as an Ansible pattern; empty: the plan's target. ``hosts`` are
+    those that its plays work on then, once the plan has a target; what they delegate is not told.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Stage:
     budget_minutes: float
     destructive: bool
     target: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

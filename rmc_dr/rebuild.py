@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from rmc_dr import content, engine
@@ -20,7 +21,7 @@ from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.pair import Role, verdict
-from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database
+from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database, with_hosts
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
@@ -45,7 +46,10 @@ def make_plan(estate: Estate, request: Request) -> Plan:
                 hosts=", ".join(member.name for member in estate.group(group))
             ),
         )
-    stages = read_stages(content.root() / "playbooks" / f"{request.plan}.yml")
+    playbook = content.root() / "playbooks" / f"{request.plan}.yml"
+    stages = with_hosts(
+        read_stages(playbook), playbook, estate, partial(engine.stage_variables, request)
+    )
     seen = observe_host(estate, host)
     return decide(estate, stages, request, seen, pair_state(estate))
 

@@ -30,8 +30,8 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run", "plain", "read",
-    "run_dir", "runs", "to_line",
+    "append_line", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run",
+    "plain", "read", "run_dir", "runs", "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -132,6 +132,10 @@ class Journal:
         """Call ``listener`` with each event once it is on the disk."""
         self._listeners.append(listener)
 
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Keep these out of every event from now on as well."""
+        self._redactor.learn(secrets)
+
     def append(self, event: str, **fields: Any) -> Event:
         """Write one event and wait until the disk has it. Known secrets become ``[secret]``.
 
@@ -181,6 +185,16 @@ class Journal:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+def append_line(path: Path, **entry: Any) -> None:
+    """Add one line, with the time, to a record that is no run's; returns once the disk has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **plain(entry)}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def to_line(event: Event) -> bytes:

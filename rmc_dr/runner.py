@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmc_dr import content, scratch
-from rmc_dr.estate import Estate, ansible_environment
+from rmc_dr.estate import Estate, ansible_environment, with_new_secrets
 from rmc_dr.redact import Redactor
 
 OnEvent = Callable[..., object]
@@ -193,7 +193,9 @@ def _keep_log(stdout: Path, log: Path, estate: Estate) -> None:
     Tasks with secrets carry no_log; masking is the second guard.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    redactor = Redactor(estate.secrets.values() if estate.secrets else ())
+    redactor = Redactor(())
+    for known in (estate, with_new_secrets(estate)):
+        redactor.learn(known.secrets.values() if known.secrets else ())
     heading = f"== {datetime.now(UTC).isoformat(timespec='seconds')}\n"
     with suppress(FileNotFoundError):
         said = redactor.clean(stdout.read_text(errors="replace"))

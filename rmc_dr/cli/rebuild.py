@@ -57,7 +57,7 @@ def _options(command: Command) -> Command:
 @_options
 @pass_context
 def appserver(context: Context, /, host: str | None, **options: Any) -> None:
-    target = host or context.estate().group("appserver")[0].name
+    target = host or context.estate().only("appserver").name
     rebuild_by_plan(context, "rebuild-appserver", target, **options)
 
 
@@ -126,10 +126,11 @@ def show_plan(context: Context, plan: Any) -> None:
         return
     from rich.table import Table
 
-    table = Table("#", _("Stage"), _("Budget"), _("Destroys"), box=None, title_justify="left")
+    table = Table("#", _("Stage"), _("Hosts"), _("Budget"), _("Destroys"), box=None, title_justify="left")
     for number, stage in enumerate(plan.stages, 1):
         what = "\n".join(plan.destroys) if stage.destructive else ""
-        table.add_row(str(number), stage.name, _("{n:g} min").format(n=stage.budget_minutes), what)
+        budget = _("{n:g} min").format(n=stage.budget_minutes)
+        table.add_row(str(number), stage.name, ", ".join(stage.hosts), budget, what)
     context.console.print(table)
     context.console.print(
         _("Forecast: at most {minutes:g} min of the {hours:g} h that the contract allows.").format(

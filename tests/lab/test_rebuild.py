@@ -91,7 +91,9 @@ def test_wiping_the_data_says_what_is_lost_and_brings_a_proven_server(healthy: L
 def test_plan_changes_nothing(healthy: Lab):
     before = healthy.run("runs").out
     said = healthy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1", "--json")
-    assert [stage["name"] for stage in said.events()[0]["stages"]] == STAGES
+    told = {stage["name"]: stage["hosts"] for stage in said.events()[0]["stages"]}
+    assert list(told) == STAGES
+    assert (told["reinstall"], told["database"]) == (["app1"], ["db1", "db2"])
     assert healthy.run("runs").out == before
 
 

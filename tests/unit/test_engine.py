@@ -5,12 +5,14 @@ Ansible and the hosts are stood in for here; tests/lab plays the same on real on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rmc_dr import content, engine, gates
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked, Refused
+from rmc_dr.estate import Estate, Secrets
 from rmc_dr.model import Check, HostObservation, PairState, Plan, Reach, Request
 from rmc_dr.plans import read_stages
 from rmc_dr.record import Journal, RunState, open_run, read
@@ -32,6 +34,8 @@ class World:
         self.checks = [Check("liberty-answers", True)]
         self.done: list[str] = []
         self.lock_lost_after = ""
+        self.tells: dict[str, str] = {}
+        self.estates: list[Estate] = []
         self.stop_after = ""
         self.looks = 0
         self.stop_at_look = 0
@@ -41,10 +45,11 @@ class World:
             raise Locked("estate-locked", "The run theirs-1 holds the estate.", "Speak to them.")
         return True
 
-    def run_playbook(self, _estate, playbook, *, variables, on_event, **_rest):
+    def run_playbook(self, estate, playbook, *, variables, on_event, **_rest):
         stage = Path(playbook).stem
         self.calls.append((playbook, dict(variables)))
-        on_event("task", task=f"Do {stage}", status="started")
+        self.estates.append(estate)
+        on_event("task", task=self.tells.get(stage, f"Do {stage}"), status="started")
         outcome = self.fail.pop(stage, Outcome("ok", 0.1, changed=1))
         if outcome.status == "ok":
             self.done.append(stage)
@@ -57,9 +62,9 @@ class World:
 
     def observe_host(self, _estate, host):
         self.looks += 1
+        reach = {"": Reach.SILENT, "preserve": Reach.SILENT, "fence": Reach.RESCUE, "reinstall": Reach.RESCUE}
         last = self.done[-1] if self.done else ""
-        reach = Reach.RESCUE if last in ("fence", "reinstall") else Reach.SYSTEM
-        return HostObservation(host.name, reach if self.done else Reach.SILENT, identity=APP1)
+        return HostObservation(host.name, reach.get(last, Reach.SYSTEM), identity=APP1)
 
 
 @pytest.fixture
@@ -208,6 +213,21 @@ def test_a_lock_that_cannot_be_given_back_takes_no_recovery_back(world, monkeypa
     state = end_of(run)
     assert state.outcome == "recovered"
     assert "could not be asked for" in str(state.notes[-1].get("text"))
+
+
+def test_secrets_that_a_stage_renewed_are_kept_out_of_the_record(world, monkeypatch):
+    renewed = replace(world.estate, secrets=Secrets({"password": "a-renewed-password"}))
+    monkeypatch.setattr(
+        engine, "with_new_secrets", lambda estate: renewed if "fence" in world.done else estate
+    )
+    world.tells["reinstall"] = "it is a-renewed-password"
+    run = start(world)
+    engine.execute(run)
+    assert "a-renewed-password" not in (run.journal.path / "journal.jsonl").read_text()
+    assert "it is [secret]" in (run.journal.path / "journal.jsonl").read_text()
+    assert [estate is renewed for estate in world.estates] == [
+        name not in ("preserve", "fence") for name in NAMES
+    ]
 
 
 def test_a_failed_check_keeps_users_out(world):
