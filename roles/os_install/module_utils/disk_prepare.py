@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,6 +36,7 @@ from ansible.module_utils.file_tree import read_tree
 MANIFEST = "data-before.sha256"
 E2FSCK_NEEDS_A_PERSON = 4
 E2FSCK_FAILED = 8  # and above: it did not run at all
+BLKPG = 0x1269
 EXT4_OWN_INODES = 11  # in use in an empty filesystem
 
 
@@ -147,11 +151,25 @@ def _data_node(shell: Shell, disk: Disk, layout: Sequence[Partition], table_stan
     """
     if table_stands:
         return partition_nodes(shell, disk, layout)[DATA]
-    place = layout[-1]
     shell.code("partx", "--delete", disk.device)  # what an older look has left; says 1 where there is none
-    numbers = (str(number) for number in (place.number, place.start // 512, place.size // 512))
-    shell.run("addpart", disk.device, *numbers)
-    return _partition_node(disk, place)
+    _show_kernel(disk, layout[-1])
+    return _partition_node(disk, layout[-1])
+
+
+def _show_kernel(disk: Disk, part: Partition) -> None:
+    """BLKPG_ADD_PARTITION of linux/blkpg.h: the kernel's own list alone, nothing on the disk."""
+    entry = ctypes.create_string_buffer(
+        struct.pack("@qqi64s64s0q", part.start, part.size, part.number, b"", b"")
+    )
+    handle = os.open(disk.device, os.O_RDONLY)
+    try:
+        fcntl.ioctl(handle, BLKPG, struct.pack("@iiiP", 1, 0, len(entry) - 1, ctypes.addressof(entry)))
+    except OSError as problem:
+        raise CommandFailed(
+            f"the kernel takes no partition {part.number} of {disk.device}: {problem}"
+        ) from None
+    finally:
+        os.close(handle)
 
 
 def _partition_node(disk: Disk, part: Partition) -> str:
