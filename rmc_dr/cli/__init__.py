@@ -35,6 +35,7 @@ COMMANDS = {
     "schedule": ("schedule", _("The backups' timetable on this machine.")),
     "start": ("service", _("Start the pair, then the applications, then let the users in.")),
     "stop": ("service", _("Stop the applications, keep the users out, stop the pair.")),
+    "store": ("store", _("Look at the object store that backups lie in.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),
 }
 

@@ -53,7 +53,7 @@ def test_ansible_works_on_the_same_hosts(estate: Estate, name: str, variables: d
 
 def test_the_plan_prints_them(estate: Estate):
     playbook = PLAYBOOKS / "rebuild-dbserver.yml"
-    stages = with_hosts(read_stages(playbook), playbook, estate, {"target": "db2"})
+    stages = with_hosts(read_stages(playbook), playbook, estate, lambda _stage: {"target": "db2"})
     told = {stage.name: stage.hosts for stage in stages}
     assert (told["handover"], told["reinstall"]) == (("db1",), ("db2",))
     context = Context()
@@ -69,6 +69,6 @@ def test_a_stage_for_several_hosts_names_them_all(estate: Estate):
     playbook = PLAYBOOKS / "rebuild-appserver.yml"
     renamed = replace(estate.host("db2"), name="db3")
     larger = replace(estate, hosts={**estate.hosts, "db3": renamed})
-    told = {s.name: s.hosts for s in with_hosts(read_stages(playbook), playbook, larger, {"target": "app1"})}
+    told = {s.name: s.hosts for s in with_hosts(read_stages(playbook), playbook, larger, lambda _stage: {"target": "app1"})}
     assert told["database"] == ("db1", "db2", "db3")
     assert told["converge"] == ("app1",)
