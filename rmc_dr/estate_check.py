@@ -16,9 +16,11 @@ from rmc_dr import journey, secrets, tls
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import ESTATE_FILE, Estate, Host
 from rmc_dr.i18n import _
+from rmc_dr.store import endpoint
 
 ESTATE = Path(ESTATE_FILE).name
 HOSTS = "hosts.yml"
+STORE_PORT = 443  # the one that its firewall opens
 ENCRYPTED = b"$ANSIBLE_VAULT;"
 RESERVED_NAMES = {*secrets.SPARE_IDENTITIES, "control", "localhost"}
 PRIVATE_FILES = ("id_ed25519", "known_hosts", "ca.pem", "control.pem", "control.key", "allowed_signers")
@@ -37,7 +39,7 @@ class Problem:
 
 def check(estate: Estate) -> list[Problem]:
     """Everything that is wrong with an estate that could be loaded, the worst first."""
-    parts = (_groups, _hosts, _addresses, _ports, _applications, _settings, _kit, _private_folder, _vault)
+    parts = (_groups, _hosts, _addresses, _ports, _applications, _settings, _store, _kit, _folder, _vault)
     found = [problem for part in parts for problem in part(estate)]
     return sorted(found, key=lambda problem: problem.warning)
 
@@ -218,6 +220,21 @@ def _settings(estate: Estate) -> Iterator[Problem]:
             )
 
 
+def _store(estate: Estate) -> Iterator[Problem]:
+    where = endpoint.of(estate)
+    if where.name in estate.hosts and (
+        "store" not in estate.hosts[where.name].groups or where.port != STORE_PORT
+    ):
+        yield Problem(
+            ESTATE,
+            "estate.s3.endpoint",
+            _("{endpoint} is a host of the estate, but not its store at port {port}.").format(
+                endpoint=estate.config.s3.endpoint, port=STORE_PORT
+            ),
+            _("Name the host of the group store, without a port, or a store outside of the estate."),
+        )
+
+
 def _kit(estate: Estate) -> Iterator[Problem]:
     kit = estate.config.kit.path
     if kit.is_absolute() and not (kit / "manifest.json").is_file():
@@ -230,7 +247,7 @@ def _kit(estate: Estate) -> Iterator[Problem]:
         )
 
 
-def _private_folder(estate: Estate) -> Iterator[Problem]:
+def _folder(estate: Estate) -> Iterator[Problem]:
     folder = estate.private_dir
     missing = [name for name in PRIVATE_FILES if not (folder / name).is_file()]
     if missing:

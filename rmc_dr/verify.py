@@ -24,6 +24,7 @@ from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 from rmc_dr.model import Check
+from rmc_dr.store import endpoint
 
 TIMEOUT_SECONDS = 900
 GROUPS = ("appserver", "dbserver", "store")
@@ -233,6 +234,7 @@ def facts(estate: Estate) -> dict[str, Any]:
         "etcd_port": config.etcd.client_port,
         "archive_seconds": config.backup.archive_seconds,
         "dbservers": [host.name for host in estate.group("dbserver")],
+        "s3_host": endpoint.of(estate).name,
         "applications": [
             {"name": app.name, "context_root": app.context_root, "release": app.release}
             for app in config.applications.apps

@@ -31,6 +31,7 @@ COMMANDS = {
     "resume": ("rebuild", _("Go on with an interrupted run.")),
     "runs": ("runs", _("List the runs and what they did.")),
     "schedule": ("schedule", _("The backups' timetable on this machine.")),
+    "store": ("store", _("Look at the object store that backups lie in.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),
 }
 

@@ -111,6 +111,18 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ),
     ("no bridge", lambda e: changed(e, network={"bridge": None}), "estate.yml", "estate.network.bridge"),
     (
+        "the store's endpoint on a database host",
+        lambda e: changed(e, s3={"endpoint": "https://db1"}),
+        "estate.yml",
+        "estate.s3.endpoint",
+    ),
+    (
+        "a port of the store that no firewall opens",
+        lambda e: changed(e, s3={"endpoint": "https://store1:8443"}),
+        "estate.yml",
+        "estate.s3.endpoint",
+    ),
+    (
         "one port twice",
         lambda e: changed(e, database={"rest_port": 5432}),
         "estate.yml",

@@ -1,0 +1,177 @@
+"""What each key may really do, proven on tiny objects of their own. What is tried in vain leaves no trace.
+
+A lock would refuse the deletion of a version to every key, and so prove nothing about the key. The marker
+that a plain deletion leaves is never locked: only who may delete versions may delete it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rmc_dr.model import Check
+from rmc_dr.store.attempt import FORBIDDEN, UNKNOWN_KEY, Attempt, attempt
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+PREFIX = "probe/"
+BODY = b"Written by `rmc-dr store check`.\n"
+MD5 = b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()
+NO_POLICY = "no policy at all"  # where it is allowed it is refused as nonsense: nothing is lost
+ALLOWED = "allowed"
+NO_VERSION = "NoVersion"  # of ours: the request before should have named one
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The bucket in the hands of each key, and the settings that stand, or None where they cannot be read."""
+
+    name: str
+    clients: Mapping[str, S3Client]
+    lock: Mapping[str, Any] | None
+
+    def call(self, key: str, what: str, **arguments: Any) -> Attempt:
+        return attempt(getattr(self.clients[key], what), Bucket=self.name, **arguments)
+
+
+def prove(bucket: Bucket) -> Iterator[Check]:
+    """Each key in turn. Raises Unanswered from where on nothing was tried."""
+    written: list[tuple[str, str]] = []
+    yield from _writer(bucket, written)
+    yield from _verifier(bucket, written)
+    yield from _keeper(bucket, written)
+    yield _stays(bucket, written)
+
+
+def _writer(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
+    name = f"{PREFIX}writer"
+    ask = partial(bucket.call, "writer")
+    yield from _reads_and_writes(bucket, "writer", written)
+    yield _may("writer-uploads-parts", _upload_in_parts(bucket, "writer"))
+    marker = ask("delete_object", Key=name)
+    yield _may("writer-hides", marker)
+    yield _must_not("writer-deletes-version", _by_version(ask, name, _version(marker)))
+    yield _must_not("writer-deletes-versions-at-once", _at_once(ask, name, _version(marker)))
+    yield from _locked(bucket, "writer", written)
+    yield _settings(bucket, "writer")
+
+
+def _verifier(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
+    ask = partial(bucket.call, "verifier")
+    yield _may("verifier-lists", ask("list_object_versions", Prefix=PREFIX, MaxKeys=10))
+    # Hidden by the writer's deletion: this is how a bucket is read back after one.
+    yield _may("verifier-reads-hidden", _read(ask, *_last(written)))
+    yield _must_not("verifier-puts", ask("put_object", Key=f"{PREFIX}verifier", Body=BODY, ContentMD5=MD5))
+    yield _must_not("verifier-hides", ask("delete_object", Key=f"{PREFIX}writer"))
+    yield _must_not("verifier-deletes-version", _by_version(ask, *_last(written)))
+    yield _settings(bucket, "verifier")
+
+
+def _keeper(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
+    name = f"{PREFIX}keeper"
+    ask = partial(bucket.call, "keeper")
+    yield from _reads_and_writes(bucket, "keeper", written)
+    marker = ask("delete_object", Key=name)
+    yield _may("keeper-hides", marker)
+    yield _may("keeper-expires", _by_version(ask, name, _version(marker)))
+    yield from _locked(bucket, "keeper", written)
+    yield _settings(bucket, "keeper")
+
+
+def _reads_and_writes(bucket: Bucket, key: str, written: list[tuple[str, str]]) -> Iterator[Check]:
+    name = f"{PREFIX}{key}"
+    ask = partial(bucket.call, key)
+    put = ask("put_object", Key=name, Body=BODY, ContentMD5=MD5)
+    written.append((name, _version(put)))
+    yield _may(f"{key}-puts", put)
+    yield _may(f"{key}-gets", _read(ask, name, _version(put)))
+    yield _may(f"{key}-lists", ask("list_objects_v2", Prefix=PREFIX, MaxKeys=10))
+
+
+def _locked(bucket: Bucket, key: str, written: list[tuple[str, str]]) -> Iterator[Check]:
+    """Neither a locked version of its own nor, with the bypass, one under GOVERNANCE."""
+    ask = partial(bucket.call, key)
+    yield _must_not(f"{key}-deletes-locked", _by_version(ask, *_last(written)))
+    bypass = partial(ask, BypassGovernanceRetention=True)
+    yield _must_not(f"{key}-bypasses-lock", _by_version(bypass, *_last(written)))
+
+
+def _settings(bucket: Bucket, key: str) -> Check:
+    """Each attempt asks for what stands already, or for nonsense: if it is allowed, nothing has changed."""
+    ask = partial(bucket.call, key)
+    tries = [
+        ask("put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"}),
+        ask("put_bucket_policy", Policy=NO_POLICY),
+    ]
+    if bucket.lock is not None:
+        tries.append(ask("put_object_lock_configuration", ObjectLockConfiguration=bucket.lock))
+    allowed = [one.code or ALLOWED for one in tries if not one.forbidden]
+    return Check(f"{key}-changes-settings", not allowed, ", ".join(allowed))
+
+
+def _stays(bucket: Bucket, written: list[tuple[str, str]]) -> Check:
+    """The last word about the locks: after all the attempts every version is still there."""
+    ask = partial(bucket.call, "verifier")
+    lost = [name for name, version in written if not _read(ask, name, version).done]
+    return Check("locked-stays", not lost, ", ".join(lost))
+
+
+def _upload_in_parts(bucket: Bucket, key: str) -> Attempt:
+    """Given up before its end, so that it leaves no locked version."""
+    begun = bucket.call(key, "create_multipart_upload", Key=f"{PREFIX}{key}-parts")
+    if not begun.done:
+        return begun
+    upload = {"Key": f"{PREFIX}{key}-parts", "UploadId": begun.answer["UploadId"]}
+    part = bucket.call(key, "upload_part", PartNumber=1, Body=BODY, ContentMD5=MD5, **upload)
+    ended = bucket.call(key, "abort_multipart_upload", **upload)
+    return part if not part.done else ended
+
+
+def _read(ask: Callable[..., Attempt], name: str, version: str) -> Attempt:
+    if not version:
+        return Attempt(code=NO_VERSION)
+    got = ask("get_object", Key=name, VersionId=version)
+    if got.done:
+        got.answer["Body"].close()
+    return got
+
+
+def _by_version(ask: Callable[..., Attempt], name: str, version: str) -> Attempt:
+    """Delete one version. Without its name the request would mean another thing, so it is not made."""
+    if not version:
+        return Attempt(code=NO_VERSION)
+    return ask("delete_object", Key=name, VersionId=version)
+
+
+def _at_once(ask: Callable[..., Attempt], name: str, version: str) -> Attempt:
+    """The same by the request that deletes many, whose permission is asked for elsewhere in a store."""
+    if not version:
+        return Attempt(code=NO_VERSION)
+    done = ask("delete_objects", Delete={"Objects": [{"Key": name, "VersionId": version}]})
+    failed = done.answer.get("Errors", []) if done.done else []
+    if not failed:
+        return done
+    return Attempt(code=failed[0]["Code"], status=FORBIDDEN if failed[0]["Code"] == "AccessDenied" else 0)
+
+
+def _version(done: Attempt) -> str:
+    return str(done.answer.get("VersionId", "")) if done.done else ""
+
+
+def _last(written: list[tuple[str, str]]) -> tuple[str, str]:
+    return written[-1]
+
+
+def _may(name: str, done: Attempt) -> Check:
+    return Check(name, done.done, done.code)
+
+
+def _must_not(name: str, done: Attempt) -> Check:
+    """Refused, to a key that the store knows; the detail says what came instead."""
+    refused = not done.done and done.status in (400, 403) and done.code not in UNKNOWN_KEY
+    return Check(name, refused, "" if refused else done.code or ALLOWED)
