@@ -47,9 +47,7 @@ def make_plan(estate: Estate, request: Request) -> Plan:
             ),
         )
     playbook = content.root() / "playbooks" / f"{request.plan}.yml"
-    stages = with_hosts(
-        read_stages(playbook), playbook, estate, partial(engine.stage_variables, request)
-    )
+    stages = with_hosts(read_stages(playbook), playbook, estate, partial(engine.stage_variables, request))
     seen = observe_host(estate, host)
     return decide(estate, stages, request, seen, pair_state(estate))
 

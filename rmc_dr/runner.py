@@ -83,6 +83,8 @@ class _Listener:
             self.on_event("task", task=task, host=host, status=status, message=message)
         elif kind == "playbook_on_stats":
             self.facts = dict(data.get("artifact_data") or {})
+            # A task that hides its result hides whether it changed something; Ansible's own count does not.
+            self.changed = max(self.changed, sum((data.get("changed") or {}).values()))
             # Where a play may go on without a host (ignore_unreachable), Ansible does not count it as lost.
             lost = data.get("dark") or {}
             self.failures = [one for one in self.failures if not one.unreachable or one.host in lost]

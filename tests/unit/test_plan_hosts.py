@@ -69,6 +69,9 @@ def test_a_stage_for_several_hosts_names_them_all(estate: Estate):
     playbook = PLAYBOOKS / "rebuild-appserver.yml"
     renamed = replace(estate.host("db2"), name="db3")
     larger = replace(estate, hosts={**estate.hosts, "db3": renamed})
-    told = {s.name: s.hosts for s in with_hosts(read_stages(playbook), playbook, larger, lambda _stage: {"target": "app1"})}
+    told = {
+        s.name: s.hosts
+        for s in with_hosts(read_stages(playbook), playbook, larger, lambda _stage: {"target": "app1"})
+    }
     assert told["database"] == ("db1", "db2", "db3")
     assert told["converge"] == ("app1",)

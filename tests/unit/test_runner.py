@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,38 @@ def test_a_failure_says_what_the_module_said(estate, tmp_path: Path, task: str, 
     outcome = Played(estate, tmp_path, PLAY.format(task=task)).outcome
     assert outcome.status == "failed"
     assert [(failure.task, failure.message) for failure in outcome.failures] == [("Look", said)]
+
+
+MANY = """
+- hosts: localhost,nowhere
+  gather_facts: false
+  {play}
+  tasks:
+    - name: Change something in secret
+      ansible.builtin.command: "true"
+      no_log: true
+"""
+INVENTORY = """
+all:
+  hosts:
+    localhost: {ansible_connection: local}
+    nowhere: {ansible_host: 127.0.0.2, ansible_port: 1}
+"""
+
+
+@pytest.mark.parametrize(("play", "status"), [("ignore_unreachable: true", "ok"), ("", "failed")])
+def test_a_host_that_may_be_missing_fails_nothing_and_secret_changes_count(
+    estate, tmp_path: Path, play: str, status: str
+):
+    inventory, playbook = tmp_path / "hosts.yml", tmp_path / "play.yml"
+    inventory.write_text(INVENTORY)
+    playbook.write_text(MANY.format(play=play))
+    outcome = runner.run_playbook(
+        replace(estate, inventory=inventory),
+        str(playbook),
+        variables={},
+        on_event=lambda *_event, **_fields: None,
+        log=tmp_path / "log",
+    )
+    assert (outcome.status, outcome.changed) == (status, 1)
+    assert [failure.host for failure in outcome.failures] == ([] if status == "ok" else ["nowhere"])
