@@ -55,13 +55,13 @@ def test_the_plan_prints_them(estate: Estate):
     playbook = PLAYBOOKS / "rebuild-dbserver.yml"
     stages = with_hosts(read_stages(playbook), playbook, estate, lambda _stage: {"target": "db2"})
     told = {stage.name: stage.hosts for stage in stages}
-    assert (told["handover"], told["reinstall"]) == (("db1",), ("db2",))
+    assert (told["handover"], told["reinstall"]) == (("db2",), ("db2",))
     context = Context()
     context.__dict__["_estate"] = estate
     context.__dict__["console"] = Console(record=True, width=120)
-    command._show_plan(context, Plan("rebuild-dbserver", "db2", stages, ("db2: all",)))
+    command.show_plan(context, Plan("rebuild-dbserver", "db2", stages, ("db2: all",)))
     lines = context.console.export_text().splitlines()
-    assert any(re.search(r"handover\s+db1\s+5 min", line) for line in lines)
+    assert any(re.search(r"handover\s+db2\s+5 min", line) for line in lines)
     assert any(re.search(r"reinstall\s+db2\s+30 min\s+db2: all", line) for line in lines)
 
 

@@ -149,8 +149,9 @@ all:
 def test_a_host_that_may_be_missing_fails_nothing_and_secret_changes_count(
     estate, tmp_path: Path, play: str, status: str
 ):
-    inventory, playbook = tmp_path / "hosts.yml", tmp_path / "play.yml"
-    inventory.write_text(INVENTORY)
+    inventory, playbook = tmp_path / "inventory", tmp_path / "play.yml"
+    inventory.mkdir()
+    (inventory / "hosts.yml").write_text(INVENTORY)
     playbook.write_text(MANY.format(play=play))
     outcome = runner.run_playbook(
         replace(estate, inventory=inventory),
