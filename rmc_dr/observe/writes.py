@@ -65,7 +65,7 @@ class Writes:
                 continue
 
     def _write_on(self, connection: psycopg.Connection[Any], taken: list[float]) -> None:
-        """A wait for the standby that was cut short ends in a warning and in no error: no such write counts."""
+        """A wait for the standby that was cut short ends in a warning; such a write does not count."""
         warned: list[psycopg.errors.Diagnostic] = []
         connection.add_notice_handler(warned.append)
         while not self._stop.wait(PAUSE_SECONDS):
