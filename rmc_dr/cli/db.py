@@ -179,4 +179,6 @@ def _next(estate: Estate, judged: Verdict, seen: PairObservation) -> str:
     }.get(judged.name, ("dbserver", look))
     if judged.name == "healthy":
         return _("nothing to do")
+    if judged.name == "no-primary" and standbys:
+        return "rmc-dr db failover --plan"
     return f"ansible -i {estate.inventory} {host or 'dbserver'} -a '{words if host else look}'"

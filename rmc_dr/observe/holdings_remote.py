@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 SEGMENT = re.compile(r"[0-9A-F]{24}")
-RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(\d+),.* lsn: ([0-9A-F]+/[0-9A-F]+)")
+RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(\d+),.*? lsn: ([0-9A-F]+/[0-9A-F]+)")
 COMMIT = re.compile(r" lsn: ([0-9A-F]+/[0-9A-F]+),.* desc: COMMIT (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+)")
 SEGMENTS_READ = 16  # a newest commit lies in the newest WAL; an idle pair may need some of the older
 ENVIRONMENT = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
@@ -26,7 +26,10 @@ def position(lsn: str) -> int:
 
 def main() -> None:
     data = data_folder(Path("/etc/patroni/config.yml"))
-    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    tell(max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)), data)
+
+
+def tell(programs: Path, data: Path) -> None:
     control = control_data(programs, data)
     wal = data / "pg_wal"
     segments = sorted(path.name for path in wal.iterdir() if SEGMENT.fullmatch(path.name))

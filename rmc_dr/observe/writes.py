@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -60,8 +60,16 @@ class Writes:
         while not self._stop.wait(PAUSE_SECONDS):
             try:
                 with connect(self._estate, host, "rmc-dr writes") as connection:
-                    while not self._stop.wait(PAUSE_SECONDS):
-                        connection.execute(WRITE)
-                        self._taken[host.name].append(time.monotonic())
+                    self._write_on(connection, self._taken[host.name])
             except psycopg.Error:
                 continue
+
+    def _write_on(self, connection: psycopg.Connection[Any], taken: list[float]) -> None:
+        """A wait for the standby that was cut short ends in a warning; such a write does not count."""
+        warned: list[psycopg.errors.Diagnostic] = []
+        connection.add_notice_handler(warned.append)
+        while not self._stop.wait(PAUSE_SECONDS):
+            connection.execute(WRITE)
+            if not warned:
+                taken.append(time.monotonic())
+            warned.clear()

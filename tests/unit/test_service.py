@@ -14,6 +14,7 @@ import pytest
 from test_pair import silent, well, with_node, with_view
 
 from rmc_dr import command, exclusive, service
+from rmc_dr.cli import status
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.fence import Fences
@@ -185,3 +186,19 @@ def test_a_start_that_finds_no_primary_says_so(estate: Estate, world: World):
     with pytest.raises(Error):
         service.start(estate, [])
     assert world.played == ["voters", "pair-up"]
+
+
+@pytest.mark.parametrize(
+    ("run", "down", "pair", "stopped", "expected"),
+    [
+        (None, ["app1"], "no-primary", True, "rmc-dr start"),
+        (None, ["app1"], "split-brain", True, "rmc-dr db status"),
+        (None, ["app1"], "healthy", False, "rmc-dr rebuild appserver app1 --plan"),
+        ("a-run", ["app1"], "healthy", True, "rmc-dr resume"),
+        (None, [], "healthy", False, "rmc-dr verify"),
+    ],
+)
+def test_bare_rmc_dr_tells_what_was_stopped_from_what_is_dead(
+    run: str | None, down: list[str], pair: str, stopped: bool, expected: str
+):
+    assert status._next(run, down, pair, stopped=stopped) == expected
