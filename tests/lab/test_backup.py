@@ -16,7 +16,7 @@ from conftest import Lab
 from pair import Pair, mend
 from rmc_dr.store.client import client
 
-from rmc_dr.drill import _acknowledged, _users_at_work, _wait_for
+from rmc_dr.drill.users import acknowledged, users_at_work, wait_for
 from rmc_dr.runner import run_playbook
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
@@ -64,12 +64,12 @@ def test_what_was_backed_up_is_listed(pair: Pair, tmp_path: Path):
     """A full backup, then a differential one and the files, while users write and upload."""
     lab, estate = pair.lab, pair.lab.estate()
     ledger = tmp_path / "ledger.jsonl"
-    with _users_at_work(estate, ledger):
-        _wait_for(ledger, 100)
+    with users_at_work(estate, ledger):
+        wait_for(ledger, 100)
         full = document(lab, "run", "--database", "--full")
         uploaded = pair.on("app1", "find /srv/attachments -type f | sort").split()
         diff = document(lab, "run")
-        _wait_for(ledger, _acknowledged(ledger) + 50)
+        wait_for(ledger, acknowledged(ledger) + 50)
     assert (full["host"], diff["host"]) == (pair.standby, pair.standby)
     assert (full["kind"], diff["kind"]) == ("full", "diff")
     listed = document(lab, "list")
