@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from conftest import Lab
 from pair import Pair, mend
-from rmc_dr.store.client import client
 
 from rmc_dr.drill.users import acknowledged, users_at_work, wait_for
 from rmc_dr.runner import run_playbook
+from rmc_dr.store.client import client
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 SCRATCH = "/srv/ransom"
