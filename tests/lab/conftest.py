@@ -168,7 +168,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     known = proofs()
     long = [item for item in items if item.get_closest_marker("long")]
     proven = sorted(
-        (item for item in long if item.nodeid in known), key=lambda item: known[item.nodeid]["date"]
+        (item for item in long if "date" in known.get(item.nodeid, {})),
+        key=lambda item: known[item.nodeid]["date"],
     )
     left_out = set(long) - set(proven[: int(wanted)])
     config.hook.pytest_deselected(items=list(left_out))
