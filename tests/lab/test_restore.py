@@ -20,6 +20,8 @@ def pair(healthy: Lab):
     healthy.ok("backup", "run", "--database", timeout=600)
     yield pair
     healthy.run("runs", "abandon", "last", "--reason", "left by a test")
+    for host in ("db1", "db2"):
+        pair.on(host, "rm -f /etc/rmc-dr/held")
     mend(healthy)
     pair.until("healthy", seconds=300)
     healthy.run("restore", "release", "--yes")

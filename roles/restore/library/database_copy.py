@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import time
@@ -46,6 +47,12 @@ select application_name from pg_stat_replication
 """
 
 
+def account() -> dict:
+    """Who PostgreSQL runs as, with all its groups: one of them may read the host's private key."""
+    group = pwd.getpwnam("postgres").pw_gid
+    return {"user": "postgres", "group": group, "extra_groups": os.getgrouplist("postgres", group)}
+
+
 class Wrong(Exception):
     """The sentence that the operator reads; ``refused`` where nothing was changed."""
 
@@ -70,9 +77,7 @@ class Node:
         done = subprocess.run(
             words,
             cwd="/",
-            user="postgres",
-            group="postgres",
-            extra_groups=[],
+            **account(),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
             capture_output=True,
             text=True,
@@ -94,7 +99,7 @@ class Node:
     def runs(self) -> bool:
         done = subprocess.run(
             [str(self.binaries / "pg_ctl"), "-D", str(self.data), "status"],
-            cwd="/", user="postgres", group="postgres", extra_groups=[], capture_output=True, check=False,
+            cwd="/", capture_output=True, check=False, **account(),
         )  # fmt: skip
         return done.returncode == 0
 
