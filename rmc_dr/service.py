@@ -138,12 +138,16 @@ def _all_run(seen: PairObservation) -> bool:
 
 
 def _refuse_torn(estate: Estate, seen: PairObservation) -> None:
-    """A node whose Patroni does not run is read from its disk: once started, it would be rewound."""
+    """A node whose Patroni does not run is read from its disk: once started, it would be rewound.
+
+    Where Patroni runs, it has decided already, by the synchronous state: what its node alone has was never
+    acknowledged.
+    """
     torn = verdict(seen).name in TORN
     if not torn and _all_run(seen):
         return
     holdings = observe_holdings(estate, estate.group("dbserver"))
-    parted = apart(holdings)
+    parted = [pair for pair in apart(holdings) if not all(node.managed for node in pair)]
     if not torn and not parted:
         return
     raise Refused(

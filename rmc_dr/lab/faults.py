@@ -32,7 +32,7 @@ END_LIBERTY = (
 )
 
 # Its children end with it; Patroni lives on.
-KILL_POSTGRES = 'kill -9 "$(head -n 1 /srv/postgresql/*/*/postmaster.pid)"'
+KILL_POSTGRES = 'kill -9 "$(head -n 1 /srv/postgresql/*/pair/postmaster.pid)"'
 
 
 def break_host(estate: Estate, name: str, how: str, to: str | None = None) -> None:

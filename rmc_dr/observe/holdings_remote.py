@@ -46,6 +46,8 @@ def tell(programs: Path, data: Path) -> None:
         "last_lsn": last,
         "commit_lsn": commit,
         "commit_at": at,
+        "managed": subprocess.run(["systemctl", "is-active", "--quiet", "patroni"], check=False).returncode
+        == 0,
     }
     sys.stdout.write(json.dumps(found) + "\n")
 

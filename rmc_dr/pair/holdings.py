@@ -11,7 +11,7 @@ END = 1 << 64
 
 @dataclass(frozen=True)
 class Holding:
-    """One node's data. LSNs are byte positions; None is unknown.
+    """One node's data. LSNs are byte positions; None is unknown. ``managed``: Patroni runs there.
 
     ``forks`` are the ended timelines before ``timeline``, each with its last byte. ``commit_lsn`` and
     ``commit_at`` (UTC) are of the newest transaction in the WAL that could be read.
@@ -25,6 +25,7 @@ class Holding:
     last_lsn: int | None
     commit_lsn: int | None
     commit_at: str | None
+    managed: bool = False
 
     @property
     def fork_lsn(self) -> int | None:

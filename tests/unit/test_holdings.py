@@ -52,6 +52,7 @@ def test_the_newest_commit_and_the_end_of_the_wal_are_found(data: Path, capsys: 
         "last_lsn": 0x5513080 + 8211,
         "commit_lsn": 0x5513058,
         "commit_at": "2026-11-22 10:00:01.203456",
+        "managed": False,
     }
     called = (data.parent / "pg_waldump.called").read_text().split()
     assert called[2:] == ["-t", "2", "-s", "0/4000000"]

@@ -155,6 +155,10 @@ def test_a_pair_whose_nodes_both_wrote_is_not_started(estate: Estate, world: Wor
         assert told in refused.value.message
     assert world.played == []
     assert list(runs()) == []
+    # Where Patroni runs already there is nothing left to decide.
+    world.holdings = tuple(replace(node, managed=True) for node in world.holdings)
+    service.start(estate, [])
+    assert world.played == START
 
 
 def test_neither_is_a_split_pair_started_or_stopped(estate: Estate, world: World):
