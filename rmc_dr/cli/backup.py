@@ -221,8 +221,8 @@ def _database_table(seen: BackupsObservation) -> Table:
     from rmc_dr.words import size
 
     table = Table(title=_("Database"), title_justify="left")
+    table.add_column(_("backup"), no_wrap=True)
     for title in (
-        _("backup"),
         _("kind"),
         _("age"),
         _("size"),
