@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from datetime import UTC, datetime
 
 import pytest
 from conftest import Lab, serving
@@ -77,21 +78,25 @@ def test_everything_archived_comes_back(pair: Pair):
 
 def test_a_killed_restore_is_resumed(pair: Pair):
     moment = slip(pair)
+    began = datetime.now(UTC).isoformat()
     child = pair.lab.popen("restore", "database", "--to", moment, "--yes")
-    deadline = time.monotonic() + 600
-    while "restore" not in begun(pair.lab):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    time.sleep(2)
-    child.send_signal(signal.SIGKILL)
-    child.wait(timeout=30)
+    try:
+        deadline = time.monotonic() + 300
+        while "restore" not in begun_since(pair.lab, began):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        time.sleep(2)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait(timeout=30)
     pair.lab.ok("resume", timeout=1800)
     undone(pair)
 
 
-def begun(lab: Lab) -> list[str]:
-    run = json.loads(lab.ok("runs", "show", "last", "--json").out)
-    return [stage["name"] for stage in run["stages"] if stage["attempts"]]
+def begun_since(lab: Lab, moment: str) -> list[str]:
+    """The stages that the last run has begun, if it is younger than the moment."""
+    events = lab.ok("runs", "show", "last", "--json").events()
+    return [event["name"] for event in events if event["event"] == "stage-started" and event["time"] > moment]
 
 
 def test_what_is_refused(pair: Pair):
