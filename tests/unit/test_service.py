@@ -192,17 +192,21 @@ def test_a_start_that_finds_no_primary_says_so(estate: Estate, world: World):
     assert world.played == ["voters", "pair-up"]
 
 
+SERVING = HostObservation("app1", Reach.SYSTEM, serving=True)
+DEAD = HostObservation("app1", Reach.SYSTEM, serving=False)
+
+
 @pytest.mark.parametrize(
-    ("run", "down", "pair", "stopped", "expected"),
+    ("run", "app1", "pair", "stopped", "expected"),
     [
-        (None, ["app1"], "no-primary", True, "rmc-dr start"),
-        (None, ["app1"], "split-brain", True, "rmc-dr db status"),
-        (None, ["app1"], "healthy", False, "rmc-dr rebuild appserver app1 --plan"),
-        ("a-run", ["app1"], "healthy", True, "rmc-dr resume"),
-        (None, [], "healthy", False, "rmc-dr verify"),
+        (None, DEAD, "no-primary", True, "rmc-dr start"),
+        (None, DEAD, "split-brain", True, "rmc-dr db status"),
+        (None, DEAD, "healthy", False, "rmc-dr rebuild appserver app1 --plan"),
+        ("a-run", DEAD, "healthy", True, "rmc-dr resume"),
+        (None, SERVING, "healthy", False, "rmc-dr verify"),
     ],
 )
 def test_bare_rmc_dr_tells_what_was_stopped_from_what_is_dead(
-    run: str | None, down: list[str], pair: str, stopped: bool, expected: str
+    run: str | None, app1: HostObservation, pair: str, stopped: bool, expected: str
 ):
-    assert status._next(run, down, pair, stopped=stopped) == expected
+    assert status._next(run, [app1], pair, stopped=stopped) == expected
