@@ -21,6 +21,7 @@ def pair(healthy: Lab):
     pair.sql(pair.primary, PROBE)
     yield pair
     healthy.run("runs", "abandon", "last", "--reason", "left by a test")
+    healthy.run("lab", "heal", "db1", "db2")
     mend(healthy)
     pair.until("healthy")
 
