@@ -110,8 +110,8 @@ def test_the_watch_can_find(tmp_path: Path):
 
 
 def test_no_secret_leaves_the_vault(healthy: Lab, tmp_path: Path):
-    """While playbooks run: nowhere, but for the templates that Ansible renders before it sends them, in a folder
-    that nobody but root can enter. Afterwards: nowhere.
+    """While playbooks run: nowhere, but for the templates that Ansible renders before it sends them, in a
+    folder that nobody but root can enter. Afterwards: nowhere.
     """
     secrets = {line.encode() for line in secret_lines(healthy)}
     assert len(secrets) > 20
