@@ -193,16 +193,17 @@ def test_a_start_that_finds_no_primary_says_so(estate: Estate, world: World):
 
 
 @pytest.mark.parametrize(
-    ("run", "down", "pair", "stopped", "expected"),
+    ("run", "serving", "pair", "stopped", "expected"),
     [
-        (None, ["app1"], "no-primary", True, "rmc-dr start"),
-        (None, ["app1"], "split-brain", True, "rmc-dr db status"),
-        (None, ["app1"], "healthy", False, "rmc-dr rebuild appserver app1 --plan"),
-        ("a-run", ["app1"], "healthy", True, "rmc-dr resume"),
-        (None, [], "healthy", False, "rmc-dr verify"),
+        (None, False, "no-primary", True, "rmc-dr start"),
+        (None, False, "split-brain", True, "rmc-dr db status"),
+        (None, False, "healthy", False, "rmc-dr rebuild appserver app1 --plan"),
+        ("a-run", False, "healthy", True, "rmc-dr resume"),
+        (None, True, "healthy", False, "rmc-dr verify"),
     ],
 )
 def test_bare_rmc_dr_tells_what_was_stopped_from_what_is_dead(
-    run: str | None, down: list[str], pair: str, stopped: bool, expected: str
+    run: str | None, serving: bool, pair: str, stopped: bool, expected: str
 ):
-    assert status._next(run, down, pair, stopped=stopped) == expected
+    hosts = [HostObservation("app1", Reach.SYSTEM, serving=serving)]
+    assert status._next(run, hosts, pair, stopped=stopped) == expected
