@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from rmc_dr import content, ssh
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate, Host, Identity
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
-from rmc_dr.record import local_lock
-from rmc_dr.secrets import write_atomically
+from rmc_dr.record import append_line, local_lock
 
 READER = Path("roles/os_install/module_utils/disk_identity.py")
 RECORD = "adoptions.jsonl"
@@ -141,18 +139,14 @@ def _write(estate: Estate, host: Host, identity: Identity) -> Path:
 
 
 def _record(estate: Estate, host: Host, identity: Identity, seen: SeenMachine) -> None:
-    entry = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "operator": getpass.getuser(),
-        "host": host.name,
-        "model": seen.model,
-        "before": host.identity.model_dump() if host.identity else None,
-        "after": identity.model_dump(),
-    }
-    with (estate.private_dir / RECORD).open("a") as record:
-        record.write(json.dumps(entry) + "\n")
-        record.flush()
-        os.fsync(record.fileno())
+    append_line(
+        estate.private_dir / RECORD,
+        operator=getpass.getuser(),
+        host=host.name,
+        model=seen.model,
+        before=host.identity.model_dump() if host.identity else None,
+        after=identity.model_dump(),
+    )
 
 
 def with_identity(text: str, identity: Identity) -> str:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import getpass
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 import yaml
 
 from rmc_dr import content, journey
-from rmc_dr.errors import BadInput, Error, Refused
+from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import ESTATE_FILE, Application, Estate
+from rmc_dr.exclusive import alone
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check
-from rmc_dr.observe.postgres import hold_estate_lock
-from rmc_dr.record import local_lock, open_run
+from rmc_dr.record import append_line
 from rmc_dr.runner import Outcome, run_playbook
 
 PLAYBOOK = "deploy.yml"
+RECORD = "record.jsonl"
 OnEvent = Callable[..., None]
 
 
@@ -63,26 +68,38 @@ class _Try:
 
 
 def deploy(
-    estate: Estate, name: str, release: str, on_event: OnEvent, accept_expired_kit: str | None = None
+    estate: Estate,
+    name: str,
+    release: str,
+    on_event: OnEvent,
+    accept_expired_kit: str | None = None,
+    break_lock: str | None = None,
 ) -> Deployed:
     """Deploy a release from the kit. Raises BadInput or Refused before anything changes; Error afterwards,
     with the release before it back in its place where that was possible."""
     app = _application(estate, name)
     journey.read_steps(app)
-    with _alone(estate, f"deploy {name} {release}"):
+    with alone(estate, f"deploy {name} {release}", break_lock):
         manifest = kit_verify.verify(estate, accept_expired_kit)
         _refuse_absent(app, release, manifest.files)
-        tried = _try(estate, app, on_event, deploy_release=release)
-        if problem := tried.problem:
-            raise _back_after(estate, app, release, problem, tried, on_event)
-        return _deployed(estate, app, tried)
+        accepted = None if manifest.in_date(datetime.now(UTC)) else accept_expired_kit
+        with _recorded(
+            estate, application=name, release=release, kit=manifest.sha256, accepted_expired_kit=accepted
+        ):
+            tried = _try(estate, app, on_event, deploy_release=release)
+            if problem := tried.problem:
+                raise _back_after(estate, app, release, problem, tried, on_event)
+            return _deployed(estate, app, tried)
 
 
-def roll_back(estate: Estate, name: str, on_event: OnEvent) -> Deployed:
+def roll_back(estate: Estate, name: str, on_event: OnEvent, break_lock: str | None = None) -> Deployed:
     """Go back to the release before the current one, from the host's own disk; the schema stays as it is."""
     app = _application(estate, name)
     journey.read_steps(app)
-    with _alone(estate, f"deploy {name} --rollback"):
+    with (
+        alone(estate, f"rollback {name}", break_lock),
+        _recorded(estate, application=name, release="rollback"),
+    ):
         tried = _try(estate, app, on_event, deploy_from_host=True)
         if problem := tried.problem:
             raise Error(
@@ -95,6 +112,20 @@ def roll_back(estate: Estate, name: str, on_event: OnEvent) -> Deployed:
         return _deployed(estate, app, tried)
 
 
+@contextmanager
+def _recorded(estate: Estate, **what: str | None) -> Iterator[None]:
+    """Two lines in the record of deploys: what begins, and how it ended (an error's code, or `deployed`)."""
+    entry = {"operator": getpass.getuser(), "control": socket.gethostname(), "estate": estate.name, **what}
+    path = content.STATE / "deploys" / RECORD
+    append_line(path, **entry, outcome="begun")
+    try:
+        yield
+    except Error as error:
+        append_line(path, **entry, outcome=error.code)
+        raise
+    append_line(path, **entry, outcome="deployed")
+
+
 def _application(estate: Estate, name: str) -> Application:
     apps = {app.name: app for app in estate.config.applications.apps}
     if name not in apps:
@@ -104,19 +135,6 @@ def _application(estate: Estate, name: str) -> Application:
             _("Its applications are: {apps}.").format(apps=", ".join(sorted(apps))),
         )
     return apps[name]
-
-
-@contextmanager
-def _alone(estate: Estate, what: str) -> Iterator[None]:
-    with local_lock(estate.name, what):
-        if run := open_run(estate.name):
-            raise Refused(
-                "open-run",
-                _("The run {run} of this estate is not finished.").format(run=run.run_id),
-                _("Finish it with `rmc-dr resume` before anything is deployed."),
-            )
-        with hold_estate_lock(estate, what):
-            yield
 
 
 def _refuse_absent(app: Application, release: str, files: Mapping[str, Any]) -> None:
@@ -202,10 +220,7 @@ def pin_release(path: Path, application: str, release: str) -> bool:
     if node.value == release:
         return True
     try:
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(changed)
-        draft.chmod(path.stat().st_mode)
-        draft.replace(path)
+        write_atomically(path, changed, S_IMODE(path.stat().st_mode))
     except OSError:
         return False
     return True

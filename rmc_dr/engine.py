@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rmc_dr import gates, target_lock
-from rmc_dr.errors import Error, ExitCode, Refused
-from rmc_dr.estate import Estate
+from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
+from rmc_dr.estate import Estate, with_new_secrets
 from rmc_dr.i18n import _
-from rmc_dr.model import Check, Plan, Reach, Request, Stage
+from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
-STAGE_VARIABLES = ("wipe_data", "fence_method", "replace_healthy")
+# How a run ends that an error ended; every other exit code says that it would not go on.
+OUTCOMES = {ExitCode.FAILED: "failed", ExitCode.INTERRUPTED: "interrupted"}
+STAGE_VARIABLES = (
+    "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
+)  # fmt: skip
 PROVING_STAGE = "verify"
 
 
@@ -24,18 +29,12 @@ class StageFailed(Error):
     """A stage did not end well. The run stays open; `rmc-dr resume` goes on."""
 
 
-class Interrupted(Error):
-    """The operator stopped the run. It stays open; `rmc-dr resume` goes on."""
-
-    exit_code = ExitCode.INTERRUPTED
-
-
 @dataclass(frozen=True)
 class Run:
     """What one run works on.
 
     ``keep_lock`` makes sure that the primary still holds the estate for this run, and says False where there
-    is no primary to hold it; it raises Locked. ``observe_verdict`` names the pair's state, ``prove`` gives
+    is no primary to hold it; it raises Locked. ``observe_pair`` says how the pair stands, ``prove`` gives
     the final checks, and ``canceled`` is asked several times a second while a stage runs.
     """
 
@@ -44,7 +43,7 @@ class Run:
     request: Request
     journal: Journal
     keep_lock: Callable[[], bool]
-    observe_verdict: Callable[[], str]
+    observe_pair: Callable[[], PairState]
     prove: Callable[[], Sequence[Check]]
     canceled: Callable[[], bool]
 
@@ -52,36 +51,62 @@ class Run:
 def execute(run: Run) -> None:
     """Run the plan from where its record stands, and record how it ends.
 
-    Raises StageFailed, Interrupted, Refused or Locked; the run is open then and `rmc-dr resume` goes on.
+    Raises StageFailed, Interrupted, Refused, Locked, or what else of Error a stage's observation met; each
+    says what was changed. The run is open then, unless nothing was, and `rmc-dr resume` goes on.
     """
     try:
         _run_stages(run)
     except Error as error:
+        error.add(_changed_so_far(run))
+        outcome = OUTCOMES.get(error.exit_code, "refused")
         run.journal.append(
-            "run-finished", outcome=_outcome(error), reason=error.message, hint=error.hint, code=error.code
+            "run-finished", outcome=outcome, reason=error.message, hint=error.hint, code=error.code
         )
         raise
     seconds = RunState.of(read(run.journal.path)).elapsed_seconds
     run.journal.append("run-finished", outcome="recovered", rto_seconds=round(seconds, 1))
 
 
-def _outcome(error: Error) -> str:
-    if isinstance(error, Interrupted):
-        return "interrupted"
-    return "failed" if isinstance(error, StageFailed) else "refused"
-
-
 def _run_stages(run: Run) -> None:
     checks: Sequence[Check] = ()
     for stage in _remaining(run):
+        _stop_if_asked(run, stage)
         look = _look(run, checks)
         _pass_gate(run, stage, look)
+        _stop_if_asked(run, stage)
         started = time.monotonic()
         outcome = _run_stage(run, stage)
+        run = _know_new_secrets(run)
         proven = _prove(run, stage) if stage.name == PROVING_STAGE and outcome.status == "ok" else ()
         _finish_stage(run, stage, outcome, proven, time.monotonic() - started)
         checks = proven or checks
-    target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
+    _give_host_back(run)
+
+
+def _stop_if_asked(run: Run, stage: Stage) -> None:
+    """Looking and proving take their time, and nobody listens to Ctrl-C meanwhile."""
+    if run.canceled():
+        raise Interrupted(
+            "interrupted",
+            _("Stopped before the stage {stage}.").format(stage=stage.name),
+            _("`rmc-dr resume` looks again and goes on."),
+        )
+
+
+def _know_new_secrets(run: Run) -> Run:
+    """The fence by credentials renews the vault; what is written from now on must not hold the new ones."""
+    estate = with_new_secrets(run.estate)
+    if estate is not run.estate:
+        run.journal.learn(estate.opened().values())
+    return replace(run, estate=estate)
+
+
+def _give_host_back(run: Run) -> None:
+    """What is recovered stays recovered: a lock that could not be removed is only told."""
+    try:
+        target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
+    except Error as error:
+        run.journal.append("note", text=error.message, host=run.plan.target)
 
 
 def completed(events: Iterable[Event], stages: Sequence[Stage]) -> int:
@@ -108,9 +133,9 @@ def resume_index(stages: Sequence[Stage], done: int, reach: Reach) -> int:
     brings it up; everything after that is done again. A completed destructive stage is never repeated.
     """
     names = [stage.name for stage in stages]
-    if done > names.index("boot") and reach is not Reach.SYSTEM:
+    if "boot" in names and done > names.index("boot") and reach is not Reach.SYSTEM:
         return names.index("boot")
-    if done == names.index("reinstall") and reach is not Reach.RESCUE:
+    if "reinstall" in names and done == names.index("reinstall") and reach is not Reach.RESCUE:
         return names.index("fence")
     # The proof of an earlier session is not carried over: the users get what was proven now.
     return min(done, names.index(PROVING_STAGE))
@@ -131,8 +156,10 @@ def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
         break_lock = run.request.options.get("break_lock")
         target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
     held = run.keep_lock()
-    pair = run.observe_verdict()
-    run.journal.append("observation", host=asdict(seen), pair=pair, estate_lock=held)
+    pair = run.observe_pair()
+    run.journal.append(
+        "observation", host=asdict(seen), pair=pair.verdict, primary=pair.primary, estate_lock=held
+    )
     wanted = host.identity.machine if host.identity else ""
     return gates.Look(run.request, wanted, seen, pair, checks)
 
@@ -150,11 +177,15 @@ def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
     if not answer.yes:
         raise Refused(
             f"gate-{stage.name}",
-            _("The stage {stage} is not begun: {reason}. {changed}").format(
-                stage=stage.name, reason=answer.reason, changed=_changed_so_far(run)
-            ),
+            _("The stage {stage} is not begun: {reason}.").format(stage=stage.name, reason=answer.reason),
             answer.hint,
         )
+
+
+def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:
+    """What a stage's playbook is told of the request."""
+    options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
+    return {"target": stage.target or request.target, **options}
 
 
 def _run_stage(run: Run, stage: Stage) -> Outcome:
@@ -162,15 +193,13 @@ def _run_stage(run: Run, stage: Stage) -> Outcome:
     journal.append(
         "stage-started", name=stage.name, budget_minutes=stage.budget_minutes, destructive=stage.destructive
     )
-    options = {key: run.request.options[key] for key in STAGE_VARIABLES if run.request.options.get(key)}
     return run_playbook(
         run.estate,
         stage.playbook,
         variables={
-            "target": run.plan.target,
+            **stage_variables(run.request, stage),
             "run_id": journal.run_id,
             "run_dir": str(journal.path),
-            **options,
         },
         on_event=journal.append,
         log=_log(run, stage),
@@ -199,26 +228,22 @@ def _finish_stage(run: Run, stage: Stage, outcome: Outcome, proven: Sequence[Che
     )
     if status == "ok":
         return
-    changed = _changed_so_far(run)
     if status == "canceled":
         raise Interrupted(
             "interrupted",
-            _("Stopped in the stage {stage}. {changed}").format(stage=stage.name, changed=changed),
+            _("Stopped in the stage {stage}.").format(stage=stage.name),
             _("`rmc-dr resume` looks again and goes on."),
         )
+    said = _why(outcome, failed).rstrip(".")
     if any(failure.refused for failure in outcome.failures):
         raise Refused(
             f"refused-{stage.name}",
-            _("The stage {stage} was refused: {said}. {changed}").format(
-                stage=stage.name, said=_why(outcome, failed).rstrip("."), changed=changed
-            ),
+            _("The stage {stage} was refused: {said}.").format(stage=stage.name, said=said),
             _("Look at machine, cabling and inventory first. `rmc-dr resume` asks again."),
         )
     raise StageFailed(
         "not-proven" if failed else "stage-failed",
-        _("The stage {stage} failed: {said}. {changed}").format(
-            stage=stage.name, said=_why(outcome, failed).rstrip("."), changed=changed
-        ),
+        _("The stage {stage} failed: {said}.").format(stage=stage.name, said=said),
         _("Read {log}, mend the cause, then `rmc-dr resume`.").format(log=_log(run, stage)),
     )
 

@@ -11,8 +11,8 @@ class ExitCode(IntEnum):
     OK = 0  # done; for a rebuild: recovered and proven
     FAILED = 1  # a stage or a check failed; the message says whether anything was changed
     BAD_INPUT = 2  # the command line or the estate's files are wrong; nothing was changed
-    REFUSED = 3  # going on could make it worse; nothing was changed
-    LOCKED = 4  # another run holds the estate; nothing was changed
+    REFUSED = 3  # going on could make it worse; nothing was changed, or the message names the stages begun
+    LOCKED = 4  # another run holds the estate; nothing was changed, or the message names the stages begun
     INTERRUPTED = 5  # stopped by the operator; `rmc-dr resume` goes on
 
 
@@ -31,6 +31,11 @@ class Error(Exception):
         self.message = message
         self.hint = hint
 
+    def add(self, sentence: str) -> None:
+        """Say one sentence more."""
+        self.message = f"{self.message} {sentence}"
+        self.args = (self.message,)
+
 
 class BadInput(Error):
     """The command line or a file of the estate cannot be used as it is."""
@@ -39,7 +44,7 @@ class BadInput(Error):
 
 
 class Refused(Error):
-    """Going on could make it worse. Raised before anything changes."""
+    """Going on could make it worse. What raises it has changed nothing."""
 
     exit_code = ExitCode.REFUSED
 
@@ -48,3 +53,9 @@ class Locked(Error):
     """Another run holds the estate."""
 
     exit_code = ExitCode.LOCKED
+
+
+class Interrupted(Error):
+    """The operator stopped it. A run stays open; `rmc-dr resume` goes on."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -19,6 +19,7 @@ from rmc_dr.errors import BadInput
 from rmc_dr.i18n import _
 
 ESTATE_FILE = "group_vars/all/estate.yml"
+VAULT_FILE = "group_vars/all/vault.yml"
 GROUPS = ("appserver", "dbserver", "store", "builder")
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -35,12 +36,15 @@ class Targets(_Strict):
 
 
 class Network(_Strict):
-    """The estate's network. ``control`` are the addresses that rmc-dr itself runs on."""
+    """The estate's network. ``control`` are the addresses that rmc-dr itself runs on; from ``drill_address``
+    come the users of a drill, because the control machines are let through every fence.
+    """
 
     cidr: ipaddress.IPv4Network
     interface: str = Field(min_length=1, max_length=15)
     gateway: ipaddress.IPv4Address | None = None
     bridge: str | None = Field(default=None, max_length=15)
+    drill_address: ipaddress.IPv4Address | None = None
     control: list[ipaddress.IPv4Address] = Field(min_length=1)
     users: list[ipaddress.IPv4Network] = Field(min_length=1)
 
@@ -107,10 +111,15 @@ class S3(_Strict):
 
 
 class Backup(_Strict):
-    """How the pair is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept."""
+    """How the estate is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept.
+
+    A newest backup older than ``max_age_hours`` alarms, and so does a verification after ``verify_hours``.
+    """
 
     archive_seconds: int = Field(ge=10, le=3600)
     keep_full: int = Field(ge=2)
+    max_age_hours: int = Field(default=26, ge=1)
+    verify_hours: int = Field(default=26, ge=1)
 
 
 class EstateConfig(_Strict):
@@ -204,6 +213,7 @@ class Estate:
     config: EstateConfig
     hosts: Mapping[str, Host]
     secrets: Secrets | None
+    vault_stamp: int | None = None  # when the vault was written that the secrets were read from
 
     @property
     def private_dir(self) -> Path:
@@ -222,6 +232,21 @@ class Estate:
 
     def group(self, name: str) -> list[Host]:
         return [host for host in self.hosts.values() if name in host.groups]
+
+    def only(self, group: str) -> Host:
+        """The one host of a group. Raises BadInput where there are several, or none."""
+        members = self.group(group)
+        if len(members) == 1:
+            return members[0]
+        raise BadInput(
+            "which-host",
+            _("The estate {estate} has {count} hosts in the group {group}; which one is meant?").format(
+                estate=self.name, count=len(members), group=group
+            ),
+            _("Name one: {hosts}.").format(hosts=", ".join(host.name for host in members))
+            if members
+            else _("Describe it in hosts.yml under {group}.").format(group=group),
+        )
 
     def opened(self) -> Secrets:
         """The secrets. Raises BadInput where the vault is closed or missing."""
@@ -243,6 +268,7 @@ def load(inventory: Path) -> Estate:
             _("There is no estate in {path}: {file} is missing.").format(path=inventory, file=ESTATE_FILE),
             _("Name the inventory with -i or RMC_DR_INVENTORY; copy inventories/example to begin."),
         )
+    stamp = _vault_stamp(inventory)
     listing = _list_inventory(inventory)
     hostvars: dict[str, Any] = listing["_meta"]["hostvars"]
     if not hostvars:
@@ -258,7 +284,20 @@ def load(inventory: Path) -> Estate:
     }
     vault = common.get("vault")
     secrets = Secrets(vault) if isinstance(vault, Mapping) else None
-    return Estate(config.name, inventory, config, hosts, secrets)
+    return Estate(config.name, inventory, config, hosts, secrets, stamp)
+
+
+def with_new_secrets(estate: Estate) -> Estate:
+    """The estate as it is now if its vault was written since it was read: a playbook may renew passwords."""
+    same = estate.vault_stamp in (None, _vault_stamp(estate.inventory))
+    return estate if same else load(estate.inventory)
+
+
+def _vault_stamp(inventory: Path) -> int | None:
+    try:
+        return (inventory / VAULT_FILE).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def ansible_environment() -> dict[str, str]:

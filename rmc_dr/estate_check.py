@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rmc_dr import journey, secrets, tls
 from rmc_dr.errors import BadInput
-from rmc_dr.estate import ESTATE_FILE, Estate, Host
+from rmc_dr.estate import ESTATE_FILE, Estate, Host, Network
 from rmc_dr.i18n import _
 from rmc_dr.store import endpoint
 
@@ -121,8 +121,9 @@ def _hosts(estate: Estate) -> Iterator[Problem]:
 def _addresses(estate: Estate) -> Iterator[Problem]:
     network = estate.config.network
     taken = [host.address for host in estate.hosts.values()]
-    control = [str(address) for address in network.control]
-    for address in _repeated([*taken, *set(control)]):
+    control = {str(address) for address in network.control}
+    drill = [str(network.drill_address)] if network.drill_address else []
+    for address in _repeated([*taken, *control, *drill]):
         yield Problem(
             HOSTS,
             "ansible_host",
@@ -144,6 +145,13 @@ def _addresses(estate: Estate) -> Iterator[Problem]:
             _("{address} is outside of {cidr}.").format(address=network.gateway, cidr=network.cidr),
             _("Name the gateway of the hosts' own network, or leave it out."),
         )
+    if estate.config.power.driver == "lab" and not _drill_address_fits(network):
+        yield Problem(
+            ESTATE,
+            "estate.network.drill_address",
+            _("The users of a drill have no address of their own."),
+            _("Name a free one in {cidr} that estate.network.users lets in.").format(cidr=network.cidr),
+        )
     if estate.config.power.driver == "lab" and network.bridge is None:
         yield Problem(
             ESTATE,
@@ -151,6 +159,11 @@ def _addresses(estate: Estate) -> Iterator[Problem]:
             _("The lab needs a bridge."),
             _("Name one, for example rmcdr0."),
         )
+
+
+def _drill_address_fits(network: Network) -> bool:
+    address = network.drill_address
+    return address is not None and address in network.cidr and any(address in net for net in network.users)
 
 
 def _ports(estate: Estate) -> Iterator[Problem]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rmc_dr import content, ssh
+from rmc_dr import content, ssh, target_lock
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Host
+from rmc_dr.exclusive import lock_name
 from rmc_dr.i18n import _
 from rmc_dr.model import Reach
 from rmc_dr.observe.hosts import observe_host
+from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.record import local_lock
 from rmc_dr.runner import run_playbook
 
@@ -38,16 +41,20 @@ class Fences:
 def status(estate: Estate, host: Host) -> Fences:
     """Look at both fences; changes nothing, costs a few seconds where nothing answers."""
     reach = observe_host(estate, host).reach
-    return Fences(host.name, reach, _users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
+    return Fences(host.name, reach, users_fence(estate, host) if reach is Reach.SYSTEM else "unknown")
 
 
-def release(estate: Estate, host: Host, on_event: Callable[..., Any]) -> Fences:
-    """Boot a host that is held in its rescue system, and let users in.
+def release(
+    estate: Estate, host: Host, on_event: Callable[..., Any], break_lock: str | None = None
+) -> Fences:
+    """Boot a host that is held in its rescue system, and let users in; a run that waits to be resumed is no
+    hindrance.
 
-    Raises Locked while a run is at work, Refused where no system of the estate answers, Error where a
-    playbook fails.
+    Raises Locked while a command is at work, here or on another control machine, unless ``break_lock`` names
+    it; Refused where no system of the estate answers, Error where a playbook fails.
     """
-    with local_lock(estate.name, f"fence-release-{host.name}"):
+    name = lock_name(f"fence-release-{host.name}")
+    with local_lock(estate.name, name), hold_estate_lock(estate, name, break_lock):
         found = status(estate, host)
         if found.machine not in (Reach.SYSTEM, Reach.RESCUE):
             raise Refused(
@@ -57,13 +64,26 @@ def release(estate: Estate, host: Host, on_event: Callable[..., Any]) -> Fences:
                 ),
                 _("Look at its power and its cable. `rmc-dr rebuild appserver` brings back a dead host."),
             )
-        if found.machine is Reach.RESCUE:
-            _play(estate, host, "stages/boot.yml", on_event)
-        _play(estate, host, "fence-release.yml", on_event)
+        target_lock.take(estate, host, name, found.machine, break_lock)
+        try:
+            if found.machine is Reach.RESCUE:
+                _play(estate, host, "stages/boot.yml", on_event)
+                target_lock.take(estate, host, name, Reach.SYSTEM, break_lock)
+            _play(estate, host, "fence-release.yml", on_event)
+        finally:
+            _give_back(estate, host, name)
         return status(estate, host)
 
 
-def _users_fence(estate: Estate, host: Host) -> UsersFence:
+def _give_back(estate: Estate, host: Host, name: str) -> None:
+    """Where it does not answer, its lock is forgotten with its next boot, and known as stale before that."""
+    with suppress(Error):
+        reach = observe_host(estate, host).reach
+        target_lock.release(estate, host, name, reach)
+
+
+def users_fence(estate: Estate, host: Host) -> UsersFence:
+    """Whether users are kept off a host that runs its installed system."""
     try:
         said = subprocess.run(
             [*ssh.command(estate, host), READ_FENCE],

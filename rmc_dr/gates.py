@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rmc_dr.i18n import _
-from rmc_dr.model import Answer, Check, HostObservation, Reach, Request
+from rmc_dr.model import Answer, Check, HostObservation, PairState, Reach, Request
 
 YES = Answer(True)
 PRIMARY_EXISTS = frozenset({"healthy", "unprotected", "standby-lagging", "standby-down"})
@@ -14,18 +14,18 @@ PRIMARY_EXISTS = frozenset({"healthy", "unprotected", "standby-lagging", "standb
 
 @dataclass(frozen=True)
 class Look:
-    """What is observed before a stage. ``wanted_identity`` is the estate's; ``verdict`` the pair's."""
+    """What is observed before a stage. ``wanted_identity`` is the machine that the estate names."""
 
     request: Request
     wanted_identity: str
     host: HostObservation
-    verdict: str
+    pair: PairState
     last_checks: Sequence[Check] = ()
 
 
 def ask(stage: str, look: Look) -> Answer:
     """The gate of one stage. A stage without a question of its own only needs the right machine."""
-    return _same_machine(look) if stage not in GATES else GATES[stage](look)
+    return GATES[look.request.plan].get(stage, _same_machine)(look)
 
 
 def _same_machine(look: Look) -> Answer:
@@ -47,11 +47,24 @@ def _same_machine(look: Look) -> Answer:
 
 
 def _fence(look: Look) -> Answer:
-    if look.host.serving and look.request.options.get("replace_healthy") != look.host.name:
+    if look.request.options.get("replace_healthy") == look.host.name:
+        return _same_machine(look)
+    if look.host.may_serve:
+        return Answer(
+            False,
+            _("it cannot be told whether {host} serves its applications: its system runs").format(
+                host=look.host.name
+            ),
+            _(
+                "Ask its users and look at it. If it is to be rebuilt, close the run by "
+                '`rmc-dr runs abandon last --reason "..."` and begin anew with --replace-healthy {host}.'
+            ).format(host=look.host.name),
+        )
+    if look.host.serving:
         return Answer(
             False,
             _("{host} serves its applications again").format(host=look.host.name),
-            _("Nothing needs a rebuild. Close the run by `rmc-dr runs abandon`."),
+            _('Nothing needs a rebuild. Close the run: `rmc-dr runs abandon last --reason "..."`.'),
         )
     return _same_machine(look)
 
@@ -87,20 +100,20 @@ def _system_answers(look: Look) -> Answer:
 
 
 def _database(look: Look) -> Answer:
-    if look.verdict in ("split-brain", "diverged", "both-standby"):
+    if look.pair.verdict in ("split-brain", "diverged", "both-standby"):
         return Answer(
             False,
-            _("the database pair is in the state {verdict}").format(verdict=look.verdict),
+            _("the database pair is in the state {verdict}").format(verdict=look.pair.verdict),
             _("Look with `rmc-dr db status`; no application may write before that is settled."),
         )
     return _system_answers(look)
 
 
 def _start(look: Look) -> Answer:
-    if look.verdict not in PRIMARY_EXISTS:
+    if look.pair.verdict not in PRIMARY_EXISTS:
         return Answer(
             False,
-            _("no primary that can be trusted: the pair is {verdict}").format(verdict=look.verdict),
+            _("no primary that can be trusted: the pair is {verdict}").format(verdict=look.pair.verdict),
             _("Look with `rmc-dr db status`, mend the pair, then `rmc-dr resume`."),
         )
     return _system_answers(look)
@@ -117,13 +130,73 @@ def _open(look: Look) -> Answer:
     return _start(look)
 
 
-GATES: dict[str, Callable[[Look], Answer]] = {
-    "fence": _fence,
-    "reinstall": _reinstall,
-    "converge": _system_answers,
-    "files": _system_answers,
-    "database": _database,
-    "start": _start,
-    "verify": _start,
-    "open": _open,
+def _handover(look: Look) -> Answer:
+    if look.pair.primary == look.host.name and look.pair.verdict != "healthy":
+        return Answer(
+            False,
+            _("{host} takes the writes, and no other host is proven to hold them all").format(
+                host=look.host.name
+            ),
+            _("Mend the standby first: `rmc-dr db status` names the next command."),
+        )
+    return _other_leads(look) if look.pair.primary != look.host.name else _same_machine(look)
+
+
+def _other_leads(look: Look) -> Answer:
+    """Nothing of a database host is taken down before the other one is seen to take the writes."""
+    if look.pair.primary in (None, look.host.name):
+        return Answer(
+            False,
+            _("the other database host does not take the writes (the pair is {verdict})").format(
+                verdict=look.pair.verdict
+            ),
+            _("Look with `rmc-dr db status`, mend the pair, then `rmc-dr resume`."),
+        )
+    return _same_machine(look)
+
+
+def _reinstall_member(look: Look) -> Answer:
+    answer = _other_leads(look)
+    return _reinstall(look) if answer.yes else answer
+
+
+def _nobody_leads(look: Look) -> Answer:
+    """The data of a host is written over only while no host takes writes."""
+    if look.pair.primary is not None or look.pair.verdict not in ("no-primary", "unknown"):
+        return Answer(
+            False,
+            _("the pair is not at rest (it is: {verdict})").format(verdict=look.pair.verdict),
+            _("Look with `rmc-dr db status`; `rmc-dr resume` asks again."),
+        )
+    return _system_answers(look)
+
+
+GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
+    "rebuild-appserver": {
+        "fence": _fence,
+        "reinstall": _reinstall,
+        "converge": _system_answers,
+        "files": _system_answers,
+        "database": _database,
+        "start": _start,
+        "verify": _start,
+        "open": _open,
+    },
+    "rebuild-dbserver": {
+        "handover": _handover,
+        "fence": _other_leads,
+        "reinstall": _reinstall_member,
+        "converge": _system_answers,
+        "replicate": _start,
+        "verify": _start,
+    },
+    "restore-database": {
+        "safety": _system_answers,
+        "restore": _nobody_leads,
+        "check": _nobody_leads,
+        "lead": _system_answers,
+        "start": _start,
+        "verify": _start,
+        "open": _open,
+    },
 }

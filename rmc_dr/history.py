@@ -139,8 +139,11 @@ class RunState:
 
     @property
     def open(self) -> bool:
-        """Whether `rmc-dr resume` can go on with it: not ended well, not given up, not refused untouched."""
-        if self.started is None or self.outcome in CLOSED_OUTCOMES:
+        """Whether `rmc-dr resume` can go on with it: not ended well, not given up, not refused untouched.
+
+        A command that is simply given again (``resumable`` false in its `run-started`) is never open.
+        """
+        if self.started is None or self.outcome in CLOSED_OUTCOMES or not self.about.get("resumable", True):
             return False
         return self.outcome != "refused" or self.changed != "no"
 

@@ -49,3 +49,12 @@ class Https:
 
     def __exit__(self, *_exception: object) -> None:
         self._client.close()
+
+
+def refused(error: BaseException | None) -> bool:
+    """Whether the host itself said that nothing listens there; every other failure leaves that unknown."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -10,12 +10,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stage:
-    """One playbook of a plan: a gate before, checks after, and a time budget in minutes."""
+    """One playbook of a plan: a gate before, checks after, and a time budget in minutes.
+
+    ``target`` are the hosts that it works on, as an Ansible pattern; empty: the plan's target. ``hosts`` are
+    those that its plays work on then, once the plan has a target; what they delegate is not told.
+    """
 
     name: str
     playbook: str
     budget_minutes: float
     destructive: bool
+    target: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,14 @@ class Plan:
     @property
     def budget_minutes(self) -> float:
         return sum(stage.budget_minutes for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class PairState:
+    """The pair in short: its verdict, and the one host that takes writes; None where none or several do."""
+
+    verdict: str
+    primary: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +85,20 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True)
 class HostObservation:
-    """What was seen of one host: over SSH, by its identity readers, and of its application."""
+    """What was seen of one host: over SSH, by its identity readers, and of its applications.
+
+    ``serving`` is None where that cannot be told, and for a host that carries none. ``data_files`` counts the
+    files and folders of its data partition; None where nobody could.
+    """
 
     name: str
     reach: Reach
     identity: str | None = None
-    disk_identity: str | None = None
     serving: bool | None = None
+    data_files: int | None = None
     detail: str = ""
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether its own system runs, and nothing proves that its applications do not."""
+        return self.reach is Reach.SYSTEM and self.serving is None

@@ -1,76 +1,99 @@
-"""The story of `rmc-dr rebuild appserver`: observe, plan, lock, run; and of `rmc-dr resume`."""
+"""The story of `rmc-dr rebuild`: observe, plan, lock, run; and of `rmc-dr resume`."""
 
 from __future__ import annotations
 
 import getpass
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 
 from rmc_dr import content, engine
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
-from rmc_dr.model import Check, Plan, Request
+from rmc_dr.kit.manifest import Manifest
+from rmc_dr.model import Check, PairState, Plan, Request
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
-from rmc_dr.pair import verdict
-from rmc_dr.plans import read_stages, rebuild_appserver
-from rmc_dr.record import Event, Journal, RunSummary, local_lock, open_run, read, runs
+from rmc_dr.pair import Role, verdict
+from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database, with_hosts
+from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
 
 Listener = Callable[[Event], None]
+RULES = {
+    rebuild_appserver.NAME: (rebuild_appserver.GROUP, rebuild_appserver.decide),
+    rebuild_dbserver.NAME: (rebuild_dbserver.GROUP, rebuild_dbserver.decide),
+    restore_database.NAME: (restore_database.GROUP, restore_database.decide),
+}
 
 
 def make_plan(estate: Estate, request: Request) -> Plan:
     """Observe and decide; changes nothing. Raises Refused or BadInput with the reason."""
+    group, decide = RULES[request.plan]
     host = estate.host(request.target)
-    if "appserver" not in host.groups:
+    if group not in host.groups:
         raise BadInput(
-            "not-an-appserver",
-            _("{host} is not an application server.").format(host=host.name),
-            _("Application servers of this estate: {hosts}.").format(
-                hosts=", ".join(member.name for member in estate.group("appserver"))
+            "wrong-group",
+            _("{host} is not in the group {group}.").format(host=host.name, group=group),
+            _("The group's hosts: {hosts}.").format(
+                hosts=", ".join(member.name for member in estate.group(group))
             ),
         )
-    stages = read_stages(content.root() / "playbooks" / f"{rebuild_appserver.NAME}.yml")
+    playbook = content.root() / "playbooks" / f"{request.plan}.yml"
+    stages = with_hosts(read_stages(playbook), playbook, estate, partial(engine.stage_variables, request))
     seen = observe_host(estate, host)
-    return rebuild_appserver.decide(estate, stages, request, seen, pair_verdict(estate))
+    return decide(estate, stages, request, seen, pair_state(estate))
 
 
 def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> str:
-    """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises."""
-    with local_lock(estate.name, f"{plan.name} {plan.target}"):
-        _refuse_open_run(estate)
+    """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises.
+
+    Whoever is refused before the first stage leaves no run behind.
+    """
+    run_id = new_run_id(plan.name)
+    with local_lock(estate.name, run_id), ExitStack() as held:
+        refuse_open_run(estate)
         for old in islice((run for run in runs() if run.state.estate == estate.name), 1):
             end_leftovers(old.run_id)
-        manifest = kit_verify.verify(estate, request.options.get("accept_expired_kit"))
-        journal = Journal.create(
-            plan,
-            request,
-            estate=estate.name,
-            operator=getpass.getuser(),
-            secrets=estate.opened().values(),
-            listeners=listeners,
-            centre=estate.config.centre,
-            rto_hours=estate.config.targets.rto_hours,
-            language=estate.config.language,
-            kit=manifest.sha256,
+        reason = request.options.get("accept_expired_kit")
+        manifest = kit_verify.verify(estate, reason)
+        keep_lock = held.enter_context(hold_estate_lock(estate, run_id, request.options.get("break_lock")))
+        canceled = held.enter_context(canceled_by_signal())
+        journal = held.enter_context(
+            Journal.create(
+                plan,
+                request,
+                run_id=run_id,
+                estate=estate.name,
+                operator=getpass.getuser(),
+                secrets=estate.opened().values(),
+                listeners=listeners,
+                centre=estate.config.centre,
+                rto_hours=estate.config.targets.rto_hours,
+                language=estate.config.language,
+                kit=manifest.sha256,
+            )
         )
-        with journal:
-            if reason := request.options.get("accept_expired_kit"):
-                journal.append("kit-expired-accepted", reason=reason)
-            _execute(estate, plan, request, journal)
-        return journal.run_id
+        _record_expired(journal, manifest, reason)
+        _execute(estate, plan, request, journal, keep_lock, canceled)
+    return run_id
 
 
-def resume(estate: Estate, listeners: Sequence[Listener], break_lock: str | None = None) -> str:
-    """Go on with the estate's open run; returns its id. Raises BadInput where none is open."""
+def resume(
+    estate: Estate,
+    listeners: Sequence[Listener],
+    break_lock: str | None = None,
+    accept_expired_kit: str | None = None,
+) -> str:
+    """Go on with the estate's open run; returns its id. Raises BadInput where none is open, Refused where
+    the kit is not the one that the run began with."""
     run = open_run(estate.name)
     if run is None:
         raise BadInput(
@@ -78,77 +101,89 @@ def resume(estate: Estate, listeners: Sequence[Listener], break_lock: str | None
             _("No run of the estate {estate} is open.").format(estate=estate.name),
             _("`rmc-dr runs` lists the runs that ended."),
         )
-    with local_lock(estate.name, run.run_id):
-        request = _request(run, break_lock)
-        kit_verify.verify(estate, request.options.get("accept_expired_kit"))
+    with local_lock(estate.name, run.run_id), ExitStack() as held:
+        given = {"break_lock": break_lock, "accept_expired_kit": accept_expired_kit}
+        request = _request(run, {key: value for key, value in given.items() if value})
+        reason = request.options.get("accept_expired_kit")
+        manifest = kit_verify.verify(estate, reason)
+        _refuse_other_kit(run, manifest)
         stages = read_stages(content.root() / "playbooks" / f"{run.state.plan}.yml")
         plan = Plan(run.state.plan, run.state.target, stages)
-        with Journal.open(run.run_id, secrets=estate.opened().values()) as journal:
-            for listener in listeners:
-                journal.listen(listener)
-            for event in read(run.path):
-                for listener in listeners:
-                    listener(event)
-            journal.append("run-resumed", ended_leftovers=end_leftovers(run.run_id))
-            _execute(estate, plan, request, journal)
-        return journal.run_id
-
-
-def pair_verdict(estate: Estate) -> str:
-    """The name of the pair's verdict; `unknown` where it cannot be told."""
-    return verdict(observe_pair(estate)).name
-
-
-def _execute(estate: Estate, plan: Plan, request: Request, journal: Journal) -> None:
-    with ExitStack() as held, _canceled_by_signal() as canceled:
-        break_lock = request.options.get("break_lock")
-        keep_lock = held.enter_context(hold_estate_lock(estate, journal.run_id, break_lock))
-        engine.execute(
-            engine.Run(
-                estate=estate,
-                plan=plan,
-                request=request,
-                journal=journal,
-                keep_lock=keep_lock,
-                observe_verdict=lambda: pair_verdict(estate),
-                prove=lambda: _prove(estate, plan, journal),
-                canceled=canceled,
-            )
+        keep_lock = held.enter_context(
+            hold_estate_lock(estate, run.run_id, request.options.get("break_lock"))
         )
+        canceled = held.enter_context(canceled_by_signal())
+        journal = held.enter_context(Journal.open(run.run_id, secrets=estate.opened().values()))
+        for listener in listeners:
+            journal.listen(listener)
+        for event in read(run.path):
+            for listener in listeners:
+                listener(event)
+        journal.append("run-resumed", ended_leftovers=end_leftovers(run.run_id))
+        _record_expired(journal, manifest, reason)
+        _execute(estate, plan, request, journal, keep_lock, canceled)
+    return run.run_id
+
+
+def pair_state(estate: Estate) -> PairState:
+    """The pair's verdict, `unknown` where it cannot be told, and who takes writes."""
+    seen = observe_pair(estate)
+    primaries = [node.name for node in seen.with_role(Role.PRIMARY)]
+    return PairState(str(verdict(seen).name), primaries[0] if len(primaries) == 1 else None)
+
+
+def _execute(
+    estate: Estate,
+    plan: Plan,
+    request: Request,
+    journal: Journal,
+    keep_lock: Callable[[], bool],
+    canceled: Callable[[], bool],
+) -> None:
+    engine.execute(
+        engine.Run(
+            estate=estate,
+            plan=plan,
+            request=request,
+            journal=journal,
+            keep_lock=keep_lock,
+            observe_pair=lambda: pair_state(estate),
+            prove=lambda: _prove(estate, plan, journal),
+            canceled=canceled,
+        )
+    )
 
 
 def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
-    return verify(estate, [estate.host(plan.target)], journal.path / "verify.xml")
+    """The target is proven; after a restore the applications on it as well."""
+    hosts = [estate.host(plan.target)]
+    if plan.name == restore_database.NAME:
+        hosts += estate.group("appserver")
+    return verify(estate, hosts, journal.path / "verify.xml")
 
 
-@contextmanager
-def _canceled_by_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end the stage in hand and leave a run that `rmc-dr resume` finishes."""
-    asked = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _request(run: RunSummary, given: Mapping[str, str]) -> Request:
+    """What was asked for when the run began, but for what is given anew."""
+    return Request(run.state.plan, run.state.target, {**run.state.about.get("options", {}), **given})
 
 
-def _request(run: RunSummary, break_lock: str | None) -> Request:
-    options = dict(run.state.about.get("options", {}))
-    if break_lock:
-        options["break_lock"] = break_lock
-    return Request(run.state.plan, run.state.target, options)
-
-
-def _refuse_open_run(estate: Estate) -> None:
-    run = open_run(estate.name)
-    if run is not None:
+def _refuse_other_kit(run: RunSummary, manifest: Manifest) -> None:
+    """Half of a host from one kit and half from another is proven by neither."""
+    began_with = run.state.about.get("kit")
+    if began_with != manifest.sha256:
         raise Refused(
-            "open-run",
-            _("The run {run} of this estate is not finished.").format(run=run.run_id),
-            _("Go on with `rmc-dr resume`, or close it by `rmc-dr runs abandon {run}`.").format(
-                run=run.run_id
+            "kit-changed",
+            _("The run {run} began with the kit {began}, but this one is {now}.").format(
+                run=run.run_id, began=str(began_with)[:12], now=manifest.sha256[:12]
             ),
+            _(
+                "Put that kit back to {path}; or close the run by `rmc-dr runs abandon {run} "
+                '--reason "..."` and begin anew with this one.'
+            ).format(path=manifest.root, run=run.run_id),
         )
+
+
+def _record_expired(journal: Journal, manifest: Manifest, reason: str | None) -> None:
+    """The reason counts only where it decided something."""
+    if reason and not manifest.in_date(datetime.now(UTC)):
+        journal.append("kit-expired-accepted", reason=reason)

@@ -21,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import __version__, content
+from rmc_dr import __version__, content, locks
 from rmc_dr.errors import BadInput, Error, Locked
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
@@ -30,7 +30,8 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "find", "local_lock", "open_run", "plain", "read", "run_dir", "runs", "to_line",
+    "append_line", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run",
+    "plain", "read", "run_dir", "runs", "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -39,6 +40,15 @@ _RESERVED = frozenset({"seq", "time", "mono", "event"})
 
 def run_dir(run_id: str) -> Path:
     return content.STATE / "runs" / run_id
+
+
+def new_run_id(plan: str) -> str:
+    """A name for a run that begins now, and that no run on this machine bears yet."""
+    while True:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        name = f"{stamp}-{plan}-{random.token_hex(2)}"
+        if not run_dir(name).exists():
+            return name
 
 
 @dataclass(frozen=True)
@@ -74,15 +84,16 @@ class Journal:
         *,
         estate: str,
         operator: str,
+        run_id: str | None = None,
         secrets: Iterable[str] = (),
         listeners: Iterable[Callable[[Event], None]] = (),
         **about: Any,
     ) -> Journal:
-        """Open a new run and write `run-started`.
+        """Open a new run, under an unused name of ``new_run_id``, and write `run-started`.
 
         ``about`` is kept in that event: centre, rto_hours, language, kit (sha256 of its manifest).
         """
-        path = _new_folder(plan.name)
+        path = _new_folder(run_id or new_run_id(plan.name))
         journal = cls(path, _open_for_append(path), 0, Redactor(secrets))
         for listener in listeners:
             journal.listen(listener)
@@ -98,7 +109,7 @@ class Journal:
             tool_version=__version__,
             stages=[asdict(stage) for stage in plan.stages],
             destroys=list(plan.destroys),
-            boot=_boot_id(),
+            boot=boot_id(),
             **about,
         )
         return journal
@@ -121,6 +132,10 @@ class Journal:
         """Call ``listener`` with each event once it is on the disk."""
         self._listeners.append(listener)
 
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Keep these out of every event from now on as well."""
+        self._redactor.learn(secrets)
+
     def append(self, event: str, **fields: Any) -> Event:
         """Write one event and wait until the disk has it. Known secrets become ``[secret]``.
 
@@ -129,7 +144,7 @@ class Journal:
         if clash := _RESERVED & fields.keys():
             raise ValueError(f"reserved field names: {sorted(clash)}")
         if event == "run-resumed":
-            fields.setdefault("boot", _boot_id())
+            fields.setdefault("boot", boot_id())
         with self._mutex:
             now = datetime.now(UTC)
             written = Event(
@@ -170,6 +185,16 @@ class Journal:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+def append_line(path: Path, **entry: Any) -> None:
+    """Add one line, with the time, to a record that is no run's; returns once the disk has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **plain(entry)}
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def to_line(event: Event) -> bytes:
@@ -213,6 +238,11 @@ def find(run_id: str) -> Path:
     return run_dir(matches[0])
 
 
+def is_here(run_id: str) -> bool:
+    """Whether a run of this very name was begun on this machine."""
+    return any(path.name == run_id for path in _folders())
+
+
 def _folders() -> list[Path]:
     folder = content.STATE / "runs"
     if not folder.is_dir():
@@ -227,17 +257,12 @@ def _summary(path: Path) -> RunSummary:
         return RunSummary(path.name, path, RunState(run_id=path.name), damaged=error.message)
 
 
-def _new_folder(plan: str) -> Path:
-    while True:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = run_dir(f"{stamp}-{plan}-{random.token_hex(2)}")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        _sync_folder(path.parent)
-        return path
+def _new_folder(run_id: str) -> Path:
+    path = run_dir(run_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=0o700)
+    _sync_folder(path.parent)
+    return path
 
 
 def _open_for_append(path: Path) -> int:
@@ -305,7 +330,7 @@ def _parse(line: bytes) -> Event | None:
         return None
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
     """Names this boot of the control machine: the steady clock compares only within one."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
 
@@ -341,38 +366,27 @@ def local_lock(estate: str, run_id: str) -> Iterator[Holder | None]:
 
     The kernel lets go when the process dies, kill -9 included. Yields whoever died holding it, else None.
     """
-    path = content.STATE / "locks" / f"{estate}.lock"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(estate, _holder(descriptor)) from None
-        died = _holder(descriptor)
-        mine = Holder(
-            run_id, os.getpid(), socket.gethostname(), datetime.now(UTC).isoformat(timespec="seconds")
-        )
-        _overwrite(descriptor, json.dumps(asdict(mine)).encode())
-        try:
-            yield died
-        finally:
-            _overwrite(descriptor, b"")
-    finally:
-        os.close(descriptor)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    mine = Holder(run_id, os.getpid(), socket.gethostname(), since)
+    word = json.dumps(asdict(mine))
+    with locks.hold(_lock_file(estate), word, lambda other: _held(estate, _holder(other))) as died:
+        yield _holder(died)
 
 
-def _holder(descriptor: int) -> Holder | None:
+def is_free(estate: str) -> bool:
+    """Whether no process of this machine holds the estate."""
+    return locks.is_free(_lock_file(estate))
+
+
+def _lock_file(estate: str) -> Path:
+    return content.STATE / "locks" / f"{estate}.lock"
+
+
+def _holder(word: str) -> Holder | None:
     try:
-        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+        return Holder(**json.loads(word))
     except (ValueError, TypeError):
         return None
-
-
-def _overwrite(descriptor: int, text: bytes) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text, 0)
-    os.fsync(descriptor)
 
 
 def _held(estate: str, holder: Holder | None) -> Locked:

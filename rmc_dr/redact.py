@@ -14,8 +14,13 @@ class Redactor:
     """Masks every known secret, whole or any line of a longer one, wherever a string holds it."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        parts = {part for secret in secrets for part in (secret, *_telling_lines(secret))}
-        usable = sorted((part for part in parts if len(part) >= SHORTEST), key=len, reverse=True)
+        self._parts: set[str] = set()
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Mask these as well from now on."""
+        self._parts |= {part for secret in secrets for part in (secret, *_telling_lines(secret))}
+        usable = sorted((part for part in self._parts if len(part) >= SHORTEST), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, usable))) if usable else None
 
     def clean(self, value: Any) -> Any:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from rmc_dr import content, scratch
-from rmc_dr.estate import Estate, ansible_environment
+from rmc_dr.estate import Estate, ansible_environment, with_new_secrets
 from rmc_dr.redact import Redactor
 
 OnEvent = Callable[..., object]
@@ -27,12 +28,14 @@ class Failure:
     """One task that failed on one host; ``message`` is Ansible's own.
 
     ``refused``: the module looked first and would not go on, as on a wrong machine; it changed nothing.
+    ``unreachable``: nothing was done, for the host did not answer.
     """
 
     host: str
     task: str
     message: str
     refused: bool = False
+    unreachable: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,16 @@ class _Listener:
         elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
             status = kind.removeprefix("runner_on_")
             message = _said(result)
-            self.failures.append(Failure(host, task, message, bool(result.get("refused"))))
+            refused, unreachable = bool(result.get("refused")), status == "unreachable"
+            self.failures.append(Failure(host, task, message, refused, unreachable))
             self.on_event("task", task=task, host=host, status=status, message=message)
         elif kind == "playbook_on_stats":
             self.facts = dict(data.get("artifact_data") or {})
+            # A task that hides its result hides whether it changed something; Ansible's own count does not.
+            self.changed = max(self.changed, sum((data.get("changed") or {}).values()))
+            # Where a play may go on without a host (ignore_unreachable), Ansible does not count it as lost.
+            lost = data.get("dark") or {}
+            self.failures = [one for one in self.failures if not one.unreachable or one.host in lost]
         return True
 
     def poll_progress(self) -> None:
@@ -181,11 +190,19 @@ def _said(result: Mapping[str, Any]) -> str:
 
 
 def _keep_log(stdout: Path, log: Path, estate: Estate) -> None:
-    """Keep what Ansible printed. Tasks with secrets carry no_log; this is the second guard."""
+    """Keep what Ansible printed, behind what is there already: the log of an attempt that failed is wanted.
+
+    Tasks with secrets carry no_log; masking is the second guard.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    redactor = Redactor(estate.secrets.values() if estate.secrets else ())
+    redactor = Redactor(())
+    for known in (estate, with_new_secrets(estate)):
+        redactor.learn(known.secrets.values() if known.secrets else ())
+    heading = f"== {datetime.now(UTC).isoformat(timespec='seconds')}\n"
     with suppress(FileNotFoundError):
-        log.write_text(redactor.clean(stdout.read_text(errors="replace")))
+        said = redactor.clean(stdout.read_text(errors="replace"))
+        with log.open("a") as file:
+            file.write(heading + said)
 
 
 def _close_connections(folder: Path) -> None:

@@ -32,11 +32,12 @@ from cryptography.hazmat.primitives.serialization import (
 from rmc_dr import tls
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 
 SIGNER = "rmc-dr-kit"
 SPARE_IDENTITIES = ("rescue", "builder")
-POSTGRES = ("superuser_password", "replication_password", "rewind_password", "monitor_password")
+POSTGRES = ("replication_password", "rewind_password", "monitor_password")
 S3_KEYS = ("owner", "writer", "verifier", "keeper")
 BACKUP = ("database_passphrase", "files_passphrase")
 Vault = dict[str, Any]
@@ -84,21 +85,6 @@ def vault_file(estate: Estate) -> Path:
     if estate.config.power.driver == "lab":
         return estate.private_dir / "vault.yml"
     return estate.inventory / "group_vars/all/vault.yml"
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a small file whole or not at all; a file that already holds the text is left alone."""
-    if path.is_file() and path.read_text() == text and path.stat().st_mode & 0o777 == mode:
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    draft.replace(path)
 
 
 @contextmanager
@@ -181,7 +167,6 @@ def _completed(before: Vault, estate: Estate) -> Vault:
         **before,
         "postgres": _passwords(before.get("postgres", {}), *POSTGRES),
         "patroni": _passwords(before.get("patroni", {}), "rest_password"),
-        "liberty": _passwords(before.get("liberty", {}), "keystore_password"),
         "s3": _s3_keys(before.get("s3", {})),
         "backup": _passwords(before.get("backup", {}), *BACKUP),
         "apps": {

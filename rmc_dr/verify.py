@@ -28,6 +28,7 @@ from rmc_dr.store import endpoint
 
 TIMEOUT_SECONDS = 900
 GROUPS = ("appserver", "dbserver", "store")
+PGBACKREST_PORT = 8432
 DETAIL_LENGTH = 300
 LARGEST_JUNIT_BYTES = 20_000_000
 SSH_REFUSED = re.compile(r"Host key verification failed|ssh: connect to host [^\\\n]+")
@@ -213,7 +214,7 @@ def facts(estate: Estate) -> dict[str, Any]:
     etcd = [config.etcd.client_port, config.etcd.peer_port]
     ports = {
         "appserver": [config.applications.port],
-        "dbserver": [config.database.port, config.database.rest_port, *etcd],
+        "dbserver": [config.database.port, config.database.rest_port, PGBACKREST_PORT, *etcd],
         "store": [443, *etcd],
     }
     return {
@@ -231,6 +232,8 @@ def facts(estate: Estate) -> dict[str, Any]:
         "port": config.applications.port,
         "rest_port": config.database.rest_port,
         "etcd_port": config.etcd.client_port,
+        "archive_seconds": config.backup.archive_seconds,
+        "dbservers": [host.name for host in estate.group("dbserver")],
         "s3_host": endpoint.of(estate).name,
         "applications": [
             {"name": app.name, "context_root": app.context_root, "release": app.release}

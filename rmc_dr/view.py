@@ -174,7 +174,7 @@ def _remark(stage: StageState, spent: float) -> Text:
         )
         task = printable(f"{stage.task} ({stage.host})" if stage.host else stage.task)
         return Text(f"{budget}  {task}", style="red" if left < 0 else "", overflow="ellipsis", no_wrap=True)
-    if stage.failures:
+    if stage.failures and stage.status != "ok":
         return Text(_failure(stage.failures[-1]), style="red")
     told = "" if stage.status in ("ok", "pending") else status_word(stage.status)
     return Text(told, style="dim")
@@ -238,7 +238,13 @@ def _tell_task(event: Event, _before: RunState) -> str | None:
 
 
 def _failure(event: Event) -> str:
-    return _("FAILED on {host}: {task}: {message}").format(
+    unreachable = event.get("status") == "unreachable"
+    said = (
+        _("NO ANSWER from {host}: {task}: {message}")
+        if unreachable
+        else _("FAILED on {host}: {task}: {message}")
+    )
+    return said.format(
         host=event.get("host", "?"), task=event.get("task", ""), message=event.get("message", "")
     )
 

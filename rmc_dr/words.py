@@ -11,20 +11,46 @@ def stage_title(name: str) -> str:
     """What a stage does, as an operator would say it; a stage that nobody named here keeps its own name."""
     return {
         "preserve": _("Preserve what can still be read"),
+        "handover": _("Hand the writes over to the other host"),
         "fence": _("Fence the old machine"),
         "reinstall": _("Reinstall the operating system"),
         "boot": _("Boot the installed system"),
         "converge": _("Configure system and applications"),
         "files": _("Check the attachments"),
         "database": _("Check the database"),
+        "replicate": _("Wait until it holds all data"),
+        "safety": _("Make the safety copy stand"),
+        "restore": _("Bring the database back"),
+        "check": _("Check what was brought back"),
+        "lead": _("Let it lead, and make its standby"),
         "start": _("Start the applications"),
         "verify": _("Prove that the server works"),
         "open": _("Open to users"),
+        "switchover": _("Hand over to the standby"),
+        "isolate": _("Take the power of what may take writes"),
+        "failover": _("Promote the standby"),
+        "reinit": _("Make the standby anew"),
+        "quiesce": _("Stop the applications"),
+        "close": _("Keep the users out"),
+        "pair-down": _("Stop the database pair"),
+        "voters": _("Start the voters"),
+        "pair-up": _("Start the database pair"),
     }.get(name, name)
 
 
 def plan_title(name: str) -> str:
-    return {"rebuild-appserver": _("Rebuild of the application server")}.get(name, name)
+    return {
+        "rebuild-appserver": _("Rebuild of the application server"),
+        "rebuild-dbserver": _("Rebuild of a database host"),
+        "restore-database": _("Restore of the database"),
+        "db-switchover": _("Switchover of the database pair"),
+        "db-failover": _("Failover of the database pair"),
+        "db-reinit": _("A standby made anew"),
+        "stop": _("Stop"),
+        "stop-writes": _("Write-freeze"),
+        "start": _("Start"),
+        "restart": _("Restart"),
+    }.get(name, name)
 
 
 def outcome_word(outcome: str | None) -> str:
@@ -86,6 +112,11 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def lsn(position: int | None) -> str:
+    """A position in the WAL the way PostgreSQL writes it."""
+    return _("unknown") if position is None else f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 def printable(text: object) -> str:

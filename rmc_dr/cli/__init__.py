@@ -16,7 +16,8 @@ from rmc_dr.i18n import _
 # command -> the module of rmc_dr.cli that defines it, and its line in --help. The table stands here so that
 # --help loads none of them.
 COMMANDS = {
-    "db": ("db", _("Look at the database pair.")),
+    "backup": ("backup", _("Take, list, judge and expire backups.")),
+    "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),
     "estate": ("estate", _("Check the estate's files; make its secrets.")),
@@ -27,8 +28,13 @@ COMMANDS = {
     "power": ("power", _("Switch a host off, into its rescue system, or on.")),
     "rebuild": ("rebuild", _("Rebuild a failed server.")),
     "report": ("runs", _("Print the report of a run.")),
+    "restore": ("restore", _("Bring data back from the backups.")),
+    "restart": ("service", _("Stop, then start again.")),
     "resume": ("rebuild", _("Go on with an interrupted run.")),
     "runs": ("runs", _("List the runs and what they did.")),
+    "schedule": ("schedule", _("The backups' timetable on this machine.")),
+    "start": ("service", _("Start the pair, then the applications, then let the users in.")),
+    "stop": ("service", _("Stop the applications, keep the users out, stop the pair.")),
     "store": ("store", _("Look at the object store that backups lie in.")),
     "verify": ("verify", _("Prove that hosts are as the estate describes them.")),
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # loaded when used: --help should answer at once
     from rmc_dr.estate import Estate
 
 lend_catalogue()
+BREAK_LOCK_HELP = _("Go on although that other run holds the lock; it is named in full.")
 DEFAULT_INVENTORIES = (Path("/etc/rmc-dr/inventory"),)
 
 

@@ -1,4 +1,4 @@
-"""`rmc-dr db status`."""
+"""`rmc-dr db`: the pair as it is, and who leads it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.db_moves import failover, reinit, switchover
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from rmc_dr.pair import Node, PairObservation, Verdict
 
 
-@click.group(help=_("Look at the database pair."))
+@click.group(help=_("Look at the database pair, and choose who leads it."))
 def db() -> None:
-    """Commands about the pair; they change nothing."""
+    """`rmc-dr db --help` lists them."""
+
+
+for command in (switchover, failover, reinit):
+    db.add_command(command)
 
 
 @db.command(
@@ -84,6 +89,7 @@ def _nodes(seen: PairObservation) -> Table:
 
 def _rows(nodes: tuple[Node, ...], primary: Node | None) -> list[tuple[str, list[str]]]:
     from rmc_dr.pair import Role, lag, replica_of
+    from rmc_dr.words import lsn
 
     behind = {node.name: lag(primary, node) if node.role is Role.STANDBY else ("-", "-") for node in nodes}
     replicas = {node.name: replica_of(primary, node) if primary else None for node in nodes}
@@ -92,10 +98,10 @@ def _rows(nodes: tuple[Node, ...], primary: Node | None) -> list[tuple[str, list
         (_("role"), [str(node.role) for node in nodes]),
         (_("system identifier"), [_or_unknown(node.system_identifier) for node in nodes]),
         (_("timeline"), [_or_unknown(node.timeline) for node in nodes]),
-        (_("LSN written or received"), [_lsn(node.lsn) for node in nodes]),
+        (_("LSN written or received"), [lsn(node.lsn) for node in nodes]),
         (
             _("LSN replayed"),
-            ["-" if node.role is Role.PRIMARY else _lsn(node.replayed_lsn) for node in nodes],
+            ["-" if node.role is Role.PRIMARY else lsn(node.replayed_lsn) for node in nodes],
         ),
         (_("lag in bytes"), [_or_unknown(behind[node.name][0]) for node in nodes]),
         (_("lag in seconds"), [_or_unknown(behind[node.name][1]) for node in nodes]),
@@ -123,11 +129,6 @@ def _votes(seen: PairObservation) -> Table:
         etcd = "-" if member is None else f"{member.health} {member.error}".strip()
         table.add_row(name, patroni, leader, etcd)
     return table
-
-
-def _lsn(position: int | None) -> str:
-    """The way PostgreSQL writes it."""
-    return _("unknown") if position is None else f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 def _or_unknown(value: object) -> str:
@@ -178,4 +179,6 @@ def _next(estate: Estate, judged: Verdict, seen: PairObservation) -> str:
     }.get(judged.name, ("dbserver", look))
     if judged.name == "healthy":
         return _("nothing to do")
+    if judged.name == "no-primary" and standbys:
+        return "rmc-dr db failover --plan"
     return f"ansible -i {estate.inventory} {host or 'dbserver'} -a '{words if host else look}'"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
 from rmc_dr.i18n import _
 
 
@@ -21,6 +21,7 @@ from rmc_dr.i18n import _
 @click.option("--release", metavar="RELEASE", help=_("The release to deploy; the kit must hold it."))
 @click.option("--rollback", is_flag=True, help=_("Go back to the release before the current one."))
 @click.option("--accept-expired-kit", metavar="REASON", help=_("Use an expired kit all the same."))
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def deploy(
@@ -29,6 +30,7 @@ def deploy(
     release: str | None,
     rollback: bool,
     accept_expired_kit: str | None,
+    break_lock: str | None,
     as_json: bool,
 ) -> None:
     from rmc_dr import deploy as story
@@ -41,10 +43,11 @@ def deploy(
             _("For example: rmc-dr deploy {app} --release 1.1.0").format(app=application),
         )
     context.json = context.json or as_json
+    estate, tell = context.estate(), _teller(context)
     if release is not None:
-        done = story.deploy(context.estate(), application, release, _teller(context), accept_expired_kit)
+        done = story.deploy(estate, application, release, tell, accept_expired_kit, break_lock)
     else:
-        done = story.roll_back(context.estate(), application, _teller(context))
+        done = story.roll_back(estate, application, tell, break_lock)
     _show(context, done)
 
 

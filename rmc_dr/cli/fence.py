@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -28,19 +28,20 @@ def status(context: Context, /, host: str | None, as_json: bool) -> None:
 
     context.json = as_json or context.json
     estate = context.estate()
-    _show(context, look(estate, estate.host(host) if host else estate.group("appserver")[0]))
+    _show(context, look(estate, estate.host(host) if host else estate.only("appserver")))
 
 
 @fence.command(help=_("Boot the host if it is held in its rescue system, and let users in."))
 @click.argument("host")
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
-def release(context: Context, /, host: str, as_json: bool) -> None:
+def release(context: Context, /, host: str, break_lock: str | None, as_json: bool) -> None:
     from rmc_dr.fence import release as let_in
 
     context.json = as_json or context.json
     estate = context.estate()
-    _show(context, let_in(estate, estate.host(host), lambda *_event, **_fields: None))
+    _show(context, let_in(estate, estate.host(host), lambda *_event, **_fields: None, break_lock))
 
 
 @fence.command(

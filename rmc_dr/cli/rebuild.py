@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
 from rmc_dr.i18n import _
 
 
@@ -16,49 +17,95 @@ def rebuild() -> None:
     """Plans that rebuild; `rmc-dr rebuild --help` lists them."""
 
 
+Command = Callable[..., None]
+EXPIRED_HELP = _("Use an expired kit; the reason is recorded.")
+
+
+def _options(command: Command) -> Command:
+    """What every rebuild asks."""
+    for option in reversed(
+        (
+            click.option(
+                "--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing.")
+            ),
+            click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation).")),
+            click.option(
+                "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild this host although it is healthy.")
+            ),
+            click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP),
+            click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
+            click.option(
+                "--json",
+                "as_json",
+                is_flag=True,
+                help=_("Print the plan, or the events of the run, as JSON."),
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @rebuild.command(help=_("Reinstall the application server, bring its applications back, and prove it."))
 @click.argument("host", required=False)
-@click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
-@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--wipe-data", is_flag=True, help=_("Format the data partition as well: attachments are lost."))
-@click.option(
-    "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild although the host serves its applications.")
-)
 @click.option(
     "--fence-method",
     type=click.Choice(["rescue", "credential"]),
     help=_("How the old machine is fenced: its power, or its database credentials (replaced hardware)."),
 )
-@click.option("--accept-expired-kit", metavar="REASON", help=_("Use an expired kit; the reason is recorded."))
-@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
-@click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
+@_options
 @pass_context
-def appserver(context: Context, /, host: str | None, plan_only: bool, yes: bool, **options: Any) -> None:
+def appserver(context: Context, /, host: str | None, **options: Any) -> None:
+    target = host or context.estate().only("appserver").name
+    rebuild_by_plan(context, "rebuild-appserver", target, **options)
+
+
+@rebuild.command(
+    help=_("Reinstall a database host and make it a replicating standby, while the other one leads.")
+)
+@click.argument("host")
+@click.option(
+    "--wipe-data",
+    is_flag=True,
+    help=_("Format the data partition as well: the database is copied anew from the primary."),
+)
+@_options
+@pass_context
+def dbserver(context: Context, /, host: str, **options: Any) -> None:
+    rebuild_by_plan(context, "rebuild-dbserver", host, **options)
+
+
+def rebuild_by_plan(
+    context: Context, plan_name: str, target: str, plan_only: bool, yes: bool, as_json: bool, **options: Any
+) -> None:
     from rmc_dr import rebuild as story
     from rmc_dr.model import Request
 
-    context.json = options.pop("as_json") or context.json
+    context.json = as_json or context.json
     estate = context.estate()
-    target = host or estate.group("appserver")[0].name
-    request = Request("rebuild-appserver", target, {key: value for key, value in options.items() if value})
+    request = Request(plan_name, target, {key: value for key, value in options.items() if value})
     plan = story.make_plan(estate, request)
-    _show_plan(context, plan)
+    show_plan(context, plan)
     if plan_only:
         return
-    _confirm(target, yes)
+    confirm(target, yes)
     run_id = story.start(estate, plan, request, listeners(context))
     _say_recovered(context, run_id)
 
 
 @click.command(help=_("Look again and finish the estate's open run."))
-@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
 @pass_context
-def resume(context: Context, /, break_lock: str | None, as_json: bool) -> None:
+def resume(
+    context: Context, /, break_lock: str | None, accept_expired_kit: str | None, as_json: bool
+) -> None:
     from rmc_dr import rebuild as story
 
     context.json = as_json or context.json
-    run_id = story.resume(context.estate(), listeners(context), break_lock)
+    run_id = story.resume(context.estate(), listeners(context), break_lock, accept_expired_kit)
     _say_recovered(context, run_id)
 
 
@@ -68,7 +115,8 @@ def listeners(context: Context) -> list[Any]:
     return [View(context.console, as_json=context.json).update]
 
 
-def _show_plan(context: Context, plan: Any) -> None:
+def show_plan(context: Context, plan: Any) -> None:
+    """Print the stages of a plan, their budgets, and what they destroy."""
     from dataclasses import asdict
 
     rto_hours = context.estate().config.targets.rto_hours
@@ -78,10 +126,11 @@ def _show_plan(context: Context, plan: Any) -> None:
         return
     from rich.table import Table
 
-    table = Table("#", _("Stage"), _("Budget"), _("Destroys"), box=None, title_justify="left")
+    table = Table("#", _("Stage"), _("Hosts"), _("Budget"), _("Destroys"), box=None, title_justify="left")
     for number, stage in enumerate(plan.stages, 1):
         what = "\n".join(plan.destroys) if stage.destructive else ""
-        table.add_row(str(number), stage.name, _("{n:g} min").format(n=stage.budget_minutes), what)
+        budget = _("{n:g} min").format(n=stage.budget_minutes)
+        table.add_row(str(number), stage.name, ", ".join(stage.hosts), budget, what)
     context.console.print(table)
     context.console.print(
         _("Forecast: at most {minutes:g} min of the {hours:g} h that the contract allows.").format(
@@ -96,7 +145,8 @@ def _json_line(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, default=str)
 
 
-def _confirm(target: str, yes: bool) -> None:
+def confirm(target: str, yes: bool) -> None:
+    """Let the operator type the target's name. Raises BadInput unless it is that name, or ``yes``."""
     if yes:
         return
     from rmc_dr.errors import BadInput
@@ -107,7 +157,7 @@ def _confirm(target: str, yes: bool) -> None:
             _("There is no terminal to confirm on."),
             _("Add --yes where a script decides."),
         )
-    typed = click.prompt(_("Type the host's name ({host}) to begin").format(host=target), default="")
+    typed = click.prompt(_("Type {name} to begin").format(name=target), default="")
     if typed.strip() != target:
         raise BadInput(
             "not-confirmed",

@@ -87,6 +87,10 @@ class Manifest:
     def expires(self) -> datetime:
         return self.document.expires
 
+    def in_date(self, now: datetime) -> bool:
+        """Whether the kit has been built and has not expired."""
+        return self.built <= now < self.expires
+
     @property
     def versions(self) -> Versions:
         return self.document.versions

@@ -14,7 +14,7 @@ from rmc_dr.lab import cgroups, condition, disks, guard, machine, presence
 from rmc_dr.lab.hardware import Hardware
 from rmc_dr.lab.place import only_one_command, run
 
-HOWS = ("disk", "os", "process", "off", "network")
+HEALS_ITSELF = ("off", "postgres")  # a reinstallation would mend nothing
 TABLE = "rmc_dr_lab"
 WAYS = {"input": "saddr", "output": "daddr"}
 MIB = 1024**2
@@ -30,6 +30,9 @@ END_LIBERTY = (
     .replace("( ", r"\( ")
     .replace(" )", r" \)")
 )
+
+# Its children end with it; Patroni lives on.
+KILL_POSTGRES = 'kill -9 "$(head -n 1 /srv/postgresql/*/pair/postmaster.pid)"'
 
 
 def break_host(estate: Estate, name: str, how: str, to: str | None = None) -> None:
@@ -50,8 +53,9 @@ def _break(estate: Estate, target: Hardware, how: str, to: str | None) -> None:
         "os": _break_os,
         "process": _break_process,
         "off": lambda hardware: machine.kill(hardware.name),
+        "postgres": _kill_postgres,
     }
-    if how != "off":
+    if how not in HEALS_ITSELF:
         condition.broken(target, how)
     breaks[how](target)
     if how == "os":
@@ -95,16 +99,24 @@ def _prove_dead(estate: Estate, target: Hardware) -> None:
 
 
 def _break_process(target: Hardware) -> None:
+    _end(target, END_LIBERTY, "Liberty")
+
+
+def _kill_postgres(target: Hardware) -> None:
+    _end(target, KILL_POSTGRES, "PostgreSQL")
+
+
+def _end(target: Hardware, script: str, what: str) -> None:
     done = subprocess.run(
-        machine.inside(target.name, ["sh", "-c", END_LIBERTY]), capture_output=True, text=True, check=False
+        machine.inside(target.name, ["sh", "-c", script]), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise Error(
             "lab-break-failed",
-            _("Liberty on {host} could not be ended: {said}").format(
-                host=target.name, said=done.stderr.strip()[-200:]
+            _("{what} on {host} could not be ended: {said}").format(
+                what=what, host=target.name, said=done.stderr.strip()[-200:]
             ),
-            _("See `rmc-dr lab status`; only an application server runs Liberty."),
+            _("See `rmc-dr lab status`; only a host of its group runs it."),
         )
 
 

@@ -44,10 +44,12 @@ class Site:
     url: str
     server_name: str
     ca: str
+    source: str | None = None  # the address that its users come from
 
     def client(self) -> httpx.Client:
         context = ssl.create_default_context(cafile=self.ca)
-        return httpx.Client(verify=context, timeout=TIMEOUTS, trust_env=False)
+        transport = httpx.HTTPTransport(verify=context, local_address=self.source, trust_env=False)
+        return httpx.Client(transport=transport, timeout=TIMEOUTS, trust_env=False)
 
     def request(self, client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
         return client.request(method, self.url + path, extensions={"sni_hostname": self.server_name}, **more)
@@ -261,6 +263,7 @@ def main() -> int:
     parser.add_argument("--app", action="append", required=True, metavar="NAME=URL")
     parser.add_argument("--server-name", required=True)
     parser.add_argument("--ca", required=True)
+    parser.add_argument("--source", metavar="ADDRESS", help="this machine's address that the users come from")
     parser.add_argument("--ledger", type=Path, required=True)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--workers", type=int, default=3, help="users for each application")
@@ -270,7 +273,7 @@ def main() -> int:
     parser.add_argument("--attachment-every", type=int, default=20, help="one write in so many is a file")
     args = parser.parse_args()
     pairs = [pair.partition("=") for pair in args.app]
-    sites = [Site(name, url, args.server_name, args.ca) for name, _equals, url in pairs]
+    sites = [Site(name, url, args.server_name, args.ca, args.source) for name, _equals, url in pairs]
     if args.command == "audit" and args.rows is None:
         parser.error("audit needs --rows")
     try:

@@ -1,4 +1,4 @@
-"""The lab's own network: a bridge, this machine's address on it, and no way out."""
+"""The lab's own network: a bridge, this machine's addresses on it, and no way out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def up(network: Network) -> None:
             run("ip", "route", "add", "unreachable", str(network.cidr), "metric", str(LAST_METRIC))
         if bridge not in _links():
             run("ip", "-batch", "-", stdin=_made(bridge))
-        run("ip", "address", "replace", f"{network.control[0]}/{network.cidr.prefixlen}", "dev", bridge)
+        for address in (network.control[0], network.drill_address):  # the first is where rmc-dr comes from
+            if address is not None:
+                run("ip", "address", "replace", f"{address}/{network.cidr.prefixlen}", "dev", bridge)
         for setting, value in (("ipv4/conf/{}/forwarding", "0"), ("ipv6/conf/{}/disable_ipv6", "1")):
             with suppress(FileNotFoundError):  # a machine without IPv6
                 Path("/proc/sys/net", setting.format(bridge)).write_text(value)

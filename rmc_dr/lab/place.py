@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from rmc_dr import content
 from rmc_dr.errors import Error, Refused
+from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.locks import only_one
 
@@ -76,6 +76,4 @@ def read_state(path: Path) -> dict[str, Any]:
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(state))
-    draft.replace(path)
+    write_atomically(path, json.dumps(state), 0o644)

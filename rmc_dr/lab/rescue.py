@@ -84,9 +84,10 @@ def tree(kit: Path) -> Path:
 def forget_others(kit: Path) -> None:
     """Remove the trees of rescue systems that the kit no longer holds. Only while no host runs one."""
     current = tree(kit)
-    for other in current.parent.iterdir():
-        if other != current:
-            shutil.rmtree(other)
+    with alone("trees"):
+        for other in current.parent.iterdir():
+            if other != current:
+                shutil.rmtree(other)
 
 
 def _write(upper: Path, name: str, text: str, mode: int) -> None:

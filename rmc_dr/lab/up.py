@@ -14,7 +14,18 @@ from rmc_dr.gates import PRIMARY_EXISTS
 from rmc_dr.i18n import _
 from rmc_dr.kit import build, verify
 from rmc_dr.kit.manifest import Manifest
-from rmc_dr.lab import condition, faults, guard, hardware, machine, network, preflight, presence, rescue
+from rmc_dr.lab import (
+    cgroups,
+    condition,
+    faults,
+    guard,
+    hardware,
+    machine,
+    network,
+    preflight,
+    presence,
+    rescue,
+)
 from rmc_dr.lab.place import folder, only_one_command
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
@@ -191,6 +202,8 @@ def _install(estate: Estate, hosts: Sequence[Host], manifest: Manifest, say: Say
         )
     for host in hosts:
         condition.installed(hardware.of(host.name), _image(host, manifest))
+    if all(machine.mode(name) != "rescue" for name in cgroups.machines()):
+        rescue.forget_others(estate.config.kit.path)
 
 
 def _names(hosts: Iterable[Host]) -> str:

@@ -11,7 +11,7 @@ import httpx
 from rmc_dr import ssh
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate, Host
-from rmc_dr.https import Https
+from rmc_dr.https import Https, refused
 from rmc_dr.model import HostObservation, Reach
 
 TIMEOUT_SECONDS = 8
@@ -21,8 +21,11 @@ READ_IDENTITY = (
     "u=$(tr '\\0' '\\n' </proc/1/environ | sed -n 's/^container_uuid=//p');"
     'echo "lab $u";'
     'echo "dmi $(cat /sys/class/dmi/id/product_uuid 2>/dev/null)";'
-    'echo "dmi $(cat /sys/class/dmi/id/product_serial 2>/dev/null)"'
+    'echo "dmi $(cat /sys/class/dmi/id/product_serial 2>/dev/null)";'
 )
+# Inodes in all and free: the filesystem knows without looking at a single file.
+READ_DATA = "mountpoint -q {path} && echo data $(stat -f -c '%c %d' {path}); true"
+EXT4_OWN_INODES = 11
 
 
 def observe_host(estate: Estate, host: Host) -> HostObservation:
@@ -35,13 +38,15 @@ def observe_host(estate: Estate, host: Host) -> HostObservation:
             reach=reach,
             identity=_machine(host, said),
             serving=serving.result(),
+            data_files=_data_files(said) if reach is Reach.SYSTEM else None,
             detail="" if reach in (Reach.SYSTEM, Reach.RESCUE) else said.strip()[-200:],
         )
 
 
 def _reach(estate: Estate, host: Host) -> tuple[Reach, str]:
     for alias, reach in (("system", Reach.SYSTEM), ("rescue", Reach.RESCUE)):
-        line = [*ssh.command(estate, host, alias), READ_IDENTITY]  # type: ignore[arg-type]
+        script = READ_IDENTITY + (READ_DATA.format(path=host.disk.data) if host.disk else "")
+        line = [*ssh.command(estate, host, alias), script]  # type: ignore[arg-type]
         try:
             done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
         except subprocess.TimeoutExpired:
@@ -75,8 +80,18 @@ def _machine(host: Host, said: str) -> str | None:
     return seen[0] if seen else None
 
 
+def _data_files(said: str) -> int | None:
+    for words in map(str.split, said.splitlines()):
+        if len(words) == 3 and words[0] == "data":
+            return int(words[1]) - int(words[2]) - EXT4_OWN_INODES
+    return None
+
+
 def _serving(estate: Estate, host: Host) -> bool | None:
-    """True: every application's health answers 200. False: one does not, or the port is closed."""
+    """True: every application's health answers 200. False: one answers otherwise, or the port is closed.
+
+    None: nobody can tell. A busy server that answers too late may serve its users all the same.
+    """
     if "appserver" not in host.groups:
         return None
     config = estate.config.applications
@@ -88,6 +103,6 @@ def _serving(estate: Estate, host: Host) -> bool | None:
                     return False
     except BadInput:
         return None
-    except httpx.HTTPError:
-        return False
+    except httpx.HTTPError as error:
+        return False if refused(error) else None
     return True

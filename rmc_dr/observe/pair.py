@@ -18,7 +18,7 @@ def observe_pair(estate: Estate) -> PairObservation:
     """Look once; what does not answer in time is unknown. Raises BadInput without certificates or secrets."""
     database = estate.config.database
     hosts, voters = estate.group("dbserver"), [*estate.group("dbserver"), *estate.group("store")]
-    context = _tls(estate)
+    context = tls_context(estate)
     estate.opened()
     with ThreadPoolExecutor(max_workers=2 * len(hosts) + len(voters)) as pool:
         nodes = [pool.submit(observe_node, estate, host) for host in hosts]
@@ -32,7 +32,7 @@ def observe_pair(estate: Estate) -> PairObservation:
         )
 
 
-def _tls(estate: Estate) -> ssl.SSLContext:
+def tls_context(estate: Estate) -> ssl.SSLContext:
     """Trusts the estate's CA alone, and shows the control machine's certificate, which etcd asks for."""
     folder = estate.private_dir
     try:

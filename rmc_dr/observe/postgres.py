@@ -13,6 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import dict_row
 
+from rmc_dr.backups import Archiver
 from rmc_dr.errors import BadInput, Locked
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -22,6 +23,8 @@ USER = "rmc_dr"
 DATABASE = "postgres"
 LOCK_KEY = 0x726D632D6472  # "rmc-dr"; advisory locks count per database, and everybody uses DATABASE
 STALE_LOCK_SECONDS = 5
+SESSION = "rmc-dr run "  # and the holder's name: what other control machines see of who holds the lock
+LONGEST_NAME = 63 - len(SESSION)  # bytes; PostgreSQL cuts off the rest, and two names could become one
 # PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
 NOT_YET = ("starting up", "shutting down", "not yet accepting connections", "in recovery mode")
 
@@ -57,6 +60,7 @@ select standby, received as received_lsn, replayed as replayed_lsn,
             when received = replayed then 0
             else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())
        end::float as replay_age_seconds,
+       case when standby then pg_last_xact_replay_timestamp() end as replayed_until,
        current_setting('data_checksums') = 'on' as checksums,
        current_setting('server_version') as version
   from place
@@ -75,6 +79,16 @@ select slot_name as name, active, coalesce(wal_status, '') as wal_status,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes
   from pg_replication_slots order by 1
 """
+COPY: LiteralString = """
+select backup_streamed, backup_total from pg_stat_progress_basebackup order by backup_streamed desc limit 1
+"""
+ARCHIVER: LiteralString = """
+select waiting.count as waiting, waiting.seconds::float as waiting_seconds,
+       last_archived_time as last_archived, last_failed_time as last_failed, failed_count as failed
+  from pg_stat_archiver,
+       (select count(*), coalesce(extract(epoch from clock_timestamp() - min(modification)), 0) as seconds
+          from pg_ls_archive_statusdir() where name like '%.ready') as waiting
+"""
 HOLDER: LiteralString = """
 select activity.pid, application_name, coalesce(host(client_addr), 'local') as client, backend_start
   from pg_locks join pg_stat_activity activity using (pid)
@@ -89,12 +103,28 @@ def observe_node(estate: Estate, host: Host) -> Node:
     if refusal:
         return Node(host.name, Role.DOWN, host.address, refusal)
     try:
-        with _connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        with connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
             return _look(cursor, host)
     except psycopg.Error as error:
         said = _first_line(error)
         starting = isinstance(error, psycopg.OperationalError) and any(word in said for word in NOT_YET)
         return Node(host.name, Role.DOWN if starting else Role.UNKNOWN, host.address, said)
+
+
+def copy_progress(estate: Estate, host: Host) -> tuple[int, int | None] | None:
+    """How far the base backup that a host sends is, in bytes: done and in all; None where it sends none."""
+    try:
+        with connect(estate, host) as connection:
+            row = connection.execute(COPY).fetchone()
+    except psycopg.Error:
+        return None
+    return None if row is None else (int(row[0]), None if row[1] is None else int(row[1]))
+
+
+def observe_archiver(estate: Estate, host: Host) -> Archiver:
+    """How far behind the archive is, by the primary's own word. Raises psycopg.Error."""
+    with connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return Archiver(host=host.name, **(cursor.execute(ARCHIVER).fetchone() or {}))
 
 
 @contextmanager
@@ -104,9 +134,12 @@ def hold_estate_lock(
     """Hold the estate on its primary for as long as the block lasts: two control machines, one run.
 
     Gives a function that makes sure of it again, on whichever host is the primary then; a lock dies with its
-    connection. It says False, and holds nothing, where no single primary answers. Both raise Locked naming
-    the other run, unless ``break_lock`` names it too. A dead session of this same run is ended and replaced.
+    connection. It says False, and holds nothing, where no single primary answers or takes the lock in time.
+    Both raise Locked naming the other run, unless ``break_lock`` names it too. A session of this same
+    ``run_id`` is taken for a dead one, is ended and replaced: no two commands may share one.
     """
+    if len(run_id.encode()) > LONGEST_NAME:
+        raise ValueError(f"too long for PostgreSQL to tell from another: {run_id}")
     lock = _EstateLock(estate, run_id, break_lock)
     try:
         lock.keep()
@@ -130,9 +163,13 @@ class _EstateLock:
         primaries = [host for host in hosts if observe_node(self._estate, host).role is Role.PRIMARY]
         if len(primaries) != 1:
             return False
-        self._connection = _connect(self._estate, primaries[0], f"rmc-dr run {self._run_id}")
-        self._connection.execute("set idle_session_timeout = 0")
-        _take(self._connection, self._run_id, self._break_lock)
+        try:
+            self._connection = connect(self._estate, primaries[0], f"{SESSION}{self._run_id}")
+            self._connection.execute("set idle_session_timeout = 0")
+            _take(self._connection, self._run_id, self._break_lock)
+        except psycopg.Error:  # it died, or stopped being the primary, since it was looked at
+            self.let_go()
+            return False
         return True
 
     def _held(self) -> bool:
@@ -157,7 +194,7 @@ def _take(connection: psycopg.Connection[Any], run_id: str, break_lock: str | No
             holder = cursor.execute(HOLDER, [LOCK_KEY]).fetchone()
         if holder is None:
             continue
-        other = holder["application_name"].removeprefix("rmc-dr run ")
+        other = holder["application_name"].removeprefix(SESSION)
         if other not in (run_id, break_lock) or time.monotonic() > deadline:
             raise _locked(other, holder["client"], holder["backend_start"])
         connection.execute("select pg_terminate_backend(%s)", [holder["pid"]])
@@ -189,9 +226,10 @@ def _refused(estate: Estate, host: Host) -> str:
         return "connection refused" if error.errno == errno.ECONNREFUSED else ""
 
 
-def _connect(
+def connect(
     estate: Estate, host: Host, application_name: str = "rmc-dr"
 ) -> psycopg.Connection[tuple[Any, ...]]:
+    """A connection of the monitor; bounded by the estate's timeouts. Raises psycopg.Error or BadInput."""
     database = estate.config.database
     authority = estate.private_dir / "ca.pem"
     if not authority.is_file():

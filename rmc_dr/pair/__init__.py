@@ -1,6 +1,8 @@
-"""The database pair: what was seen of it, and one verdict out of a closed set. Pure."""
+"""The database pair: what was seen of it, one verdict out of a closed set, and what may be done. Pure."""
 
-from rmc_dr.pair.judge import Name, Verdict, verdict
+from rmc_dr.pair.holdings import Holding, apart
+from rmc_dr.pair.judge import Name, Verdict, follows, verdict
+from rmc_dr.pair.keys import ClusterKeys
 from rmc_dr.pair.seen import (
     EtcdMember,
     Health,
@@ -16,8 +18,10 @@ from rmc_dr.pair.seen import (
 )
 
 __all__ = [
+    "ClusterKeys",
     "EtcdMember",
     "Health",
+    "Holding",
     "Limits",
     "Name",
     "Node",
@@ -27,6 +31,8 @@ __all__ = [
     "Role",
     "Slot",
     "Verdict",
+    "apart",
+    "follows",
     "lag",
     "replica_of",
     "verdict",

@@ -70,7 +70,7 @@ def _diverged(seen: PairObservation) -> Verdict | None:
     strangers = [
         (one, other)
         for one, other in combinations(running, 2)
-        if _follows(other, one) is False and (one.role is Role.PRIMARY or _follows(one, other) is False)
+        if follows(other, one) is False and (one.role is Role.PRIMARY or follows(one, other) is False)
     ]
     return Verdict(Name.DIVERGED, tuple(_apart(*pair) for pair in strangers)) if strangers else None
 
@@ -81,7 +81,7 @@ def _apart(one: Node, other: Node) -> str:
     ).format(other=other.name, theirs=other.timeline, one=one.name, ours=one.timeline)
 
 
-def _follows(node: Node, other: Node) -> bool | None:
+def follows(node: Node, other: Node) -> bool | None:
     """Whether all WAL of ``node`` lies on the history of ``other``; None where that cannot be told.
 
     Two nodes promoted apart may give their timelines the same number: only the forks tell them apart.

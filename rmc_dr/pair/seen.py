@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -67,6 +68,9 @@ class Node:
     streaming: bool | None = None
     replay_paused: bool | None = None
     replay_age_seconds: float | None = None
+    replayed_until: datetime | None = (
+        None  # when the newest transaction that a standby has replayed committed
+    )
     replicas: tuple[Replica, ...] = ()
     slots: tuple[Slot, ...] = ()
     checksums: bool | None = None

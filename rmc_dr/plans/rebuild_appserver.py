@@ -7,51 +7,38 @@ from collections.abc import Sequence
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
-from rmc_dr.model import HostObservation, Plan, Reach, Request, Stage
+from rmc_dr.model import HostObservation, PairState, Plan, Request, Stage
+from rmc_dr.plans.machine import refuse_unproven, system_of
 
 NAME = "rebuild-appserver"
+GROUP = "appserver"
 
 
 def decide(
-    estate: Estate, stages: Sequence[Stage], request: Request, seen: HostObservation, verdict: str
+    estate: Estate, stages: Sequence[Stage], request: Request, seen: HostObservation, pair: PairState
 ) -> Plan:
     """The plan. Raises Refused where going on could make it worse; nothing has changed by then."""
     host = estate.host(request.target)
-    _refuse_unnamed_machine(host)
-    _refuse_foreign_machine(host, seen)
+    refuse_unproven(host, seen)
     _refuse_healthy(host, seen, request)
-    _refuse_split_brain(verdict)
-    return Plan(NAME, host.name, tuple(stages), _destroys(host, request))
-
-
-def _refuse_unnamed_machine(host: Host) -> None:
-    if host.identity is None or host.disk is None:
-        raise Refused(
-            "identity-unnamed",
-            _("The estate does not say which machine and which disk {host} is.").format(host=host.name),
-            _("Run `rmc-dr host adopt {host}` from its rescue system first.").format(host=host.name),
-        )
-
-
-def _refuse_foreign_machine(host: Host, seen: HostObservation) -> None:
-    if seen.reach is Reach.FOREIGN:
-        raise Refused(
-            "foreign-machine",
-            _("A machine that the estate does not know answers at {address}.").format(address=host.address),
-            _("Find out what it is before anything is written; its SSH host key is not the pinned one."),
-        )
-    if host.identity and seen.identity is not None and seen.identity != host.identity.machine:
-        raise Refused(
-            "wrong-machine",
-            _("The machine at {address} is {found}, but the estate says {host} is {wanted}.").format(
-                address=host.address, found=seen.identity, host=host.name, wanted=host.identity.machine
-            ),
-            _("Check the address and the cabling; replacement hardware is taken in by `rmc-dr host adopt`."),
-        )
+    _refuse_split_brain(pair.verdict)
+    return Plan(NAME, host.name, tuple(stages), _destroys(host, request, seen))
 
 
 def _refuse_healthy(host: Host, seen: HostObservation, request: Request) -> None:
-    if seen.serving and request.options.get("replace_healthy") != host.name:
+    if request.options.get("replace_healthy") == host.name:
+        return
+    if seen.may_serve:
+        raise Refused(
+            "serving-unknown",
+            _("It cannot be told whether {host} serves its applications: its system runs.").format(
+                host=host.name
+            ),
+            _("Ask its users and look at it. If it is to be rebuilt, add --replace-healthy {host}.").format(
+                host=host.name
+            ),
+        )
+    if seen.serving:
         raise Refused(
             "healthy-host",
             _("{host} is healthy and serves all its applications.").format(host=host.name),
@@ -70,9 +57,11 @@ def _refuse_split_brain(verdict: str) -> None:
         )
 
 
-def _destroys(host: Host, request: Request) -> tuple[str, ...]:
-    system = _("{host}: the boot partitions and the root filesystem").format(host=host.name)
+def _destroys(host: Host, request: Request, seen: HostObservation) -> tuple[str, ...]:
     if not request.options.get("wipe_data"):
-        return (system,)
+        return (system_of(host),)
     path = host.disk.data if host.disk else ""
-    return (system, _("{host}: every attachment on {path}").format(host=host.name, path=path))
+    if seen.data_files is None:
+        return (system_of(host), _("{host}: every attachment on {path}").format(host=host.name, path=path))
+    data = _("{host}: every attachment on {path}, {count} files and folders")
+    return (system_of(host), data.format(host=host.name, path=path, count=seen.data_files))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rmc_dr.errors import Error
+from rmc_dr.errors import Error, Interrupted
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 from rmc_dr.model import Reach
@@ -69,7 +69,7 @@ class ManualPower:
                     )
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
-            raise Error(
+            raise Interrupted(
                 "power-given-up",
                 _("Given up waiting for {host}.").format(host=host.name),
                 _("Its power is as you left it. `rmc-dr resume` asks again."),

@@ -6,6 +6,7 @@ printed as plainly as wins.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -20,12 +21,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+
 from rmc_dr import content
 from rmc_dr.estate import load
+from rmc_dr.https import Https
 from rmc_dr.kit import packages
 from rmc_dr.ssh import command
 
 ROUNDS = int(os.environ.get("RMC_DR_BENCH_ROUNDS", "3"))
+PATIENCE_SECONDS = 180
 BIN = Path(sys.executable).parent
 INVENTORY = content.root() / "inventories" / "lab"
 ENV = {
@@ -118,15 +123,26 @@ def limit() -> float:
 
 def wait_for_ssh() -> None:
     estate = load(INVENTORY)
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while subprocess.run([*command(estate, estate.host("app1")), "true"], capture_output=True).returncode:
+        if time.monotonic() > deadline:
+            sys.exit(f"app1 does not answer after {PATIENCE_SECONDS} s")
         time.sleep(0.1)
 
 
 def start_liberty() -> None:
+    """Start it, and wait for what its users would see."""
     run("rmc-dr", "lab", "exec", "app1", "--", "systemctl", "start", "liberty")
-    port = load(INVENTORY).config.applications.port
-    probe = f"until curl -ks -o /dev/null -f https://localhost:{port}/health/ready; do sleep 0.1; done"
-    run("rmc-dr", "lab", "exec", "app1", "--", "sh", "-c", probe)
+    estate = load(INVENTORY)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with Https(estate, estate.host("app1"), estate.config.applications.port, 2) as https:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if https.request("GET", "/health/ready").status_code == httpx.codes.OK:
+                    return
+            if time.monotonic() > deadline:
+                sys.exit(f"Liberty is not ready after {PATIENCE_SECONDS} s")
+            time.sleep(0.1)
 
 
 def by_hand() -> float:

@@ -65,3 +65,15 @@ def test_secrets_are_readable_by_liberty_alone(host):
 
 def test_applications_cannot_change_their_own_code(host):
     assert host.check_output("find /opt/apps /opt/liberty/ -not -user root -print -quit") == ""
+
+
+def test_file_backup_is_configured(host):
+    """The store itself may be down; that keeps no application from its users."""
+    assert host.package("restic").is_installed
+    assert host.file("/usr/local/sbin/rmc-dr-restic").mode == 0o755
+
+
+def test_file_backup_secrets_are_readable_by_root_alone(host):
+    secrets = host.file("/etc/rmc-dr/restic.env")
+    assert (secrets.user, secrets.group, secrets.mode) == ("root", "root", 0o600)
+    assert "RESTIC_CACERT=/" in secrets.content_string

@@ -57,6 +57,8 @@ def test_replication_is_encrypted(host):
 
 def test_archiving_and_tls_are_on(host):
     assert sql(host, "show archive_mode") == "on"
+    assert "pgbackrest" in sql(host, "show archive_command")
+    assert "pgbackrest" in sql(host, "show restore_command") or sql(host, "select pg_is_in_recovery()") == "f"
     assert sql(host, "show ssl") == "on"
 
 
@@ -86,3 +88,48 @@ def test_data_is_private_and_on_the_data_partition(host):
 
 def test_debians_own_cluster_is_not_here(host):
     assert not host.file("/etc/postgresql/17/main").exists
+
+
+def test_archive_is_not_behind(host, estate):
+    """Looked at on the primary: what waits longer than the estate allows."""
+    waiting = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
+    late = f"{waiting} and modification < now() - interval '{estate['archive_seconds']} s'"
+    if sql(host, "select pg_is_in_recovery()") == "f":
+        assert sql(host, late) == "0"
+        assert sql(host, "select last_archived_time is not null from pg_stat_archiver") == "t"
+
+
+def test_archive_waits_no_longer_than_the_estate_says(host, estate):
+    setting = "select setting from pg_settings where name = 'archive_timeout'"
+    assert sql(host, setting) == str(estate["archive_seconds"])
+
+
+def test_backup_has_a_whole_repository(host):
+    """The store answers, the key fits, the passphrase opens it."""
+    run = "cd / && runuser -u postgres -- pgbackrest --io-timeout=10 --output=json info"
+    status = json.loads(host.check_output(run))[0]["status"]
+    assert status["code"] in (0, 2), status  # 2: no backup taken yet
+
+
+def test_backup_secrets_are_readable_by_postgres_alone(host):
+    config = host.file("/etc/pgbackrest/pgbackrest.conf")
+    assert (config.user, config.group, config.mode) == ("root", "postgres", 0o640)
+    secrets = host.file("/etc/rmc-dr/restic.env")
+    assert (secrets.user, secrets.group, secrets.mode) == ("root", "root", 0o600)
+
+
+def test_backup_is_encrypted_over_proven_tls_and_never_expires_here(host):
+    lines = host.file("/etc/pgbackrest/pgbackrest.conf").content_string.splitlines()
+    assert {
+        "repo1-cipher-type=aes-256-cbc",
+        "repo1-storage-verify-tls=y",
+        "expire-auto=n",
+        f"process-max={host.check_output('nproc')}",
+    } <= set(lines)
+
+
+def test_backup_server_lets_only_the_other_host_in(host, name, estate):
+    lines = host.file("/etc/pgbackrest/pgbackrest.conf").content_string.splitlines()
+    allowed = {line.split("=")[1] for line in lines if line.startswith("tls-server-auth=")}
+    assert allowed == set(estate["dbservers"]) - {name}
+    assert host.service("pgbackrest").is_running

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from conftest import Lab
+
+from rmc_dr.drill.users import acknowledged, audit, users_at_work, wait_for
+from rmc_dr.lab import machine
 
 DATA = "/srv/postgresql/17/pair"
 RUN = f"runuser -u postgres -- /usr/lib/postgresql/17/bin/pg_ctl -D {DATA} -w"
@@ -56,8 +65,58 @@ def mend(lab: Lab) -> None:
     The pair before the rest: `lab heal` ends well only once the applications serve.
     """
     for host in ("store1", "db1", "db2"):
+        if lab.run("lab", "exec", host, "true").code:
+            lab.run("power", "disk", host)  # one that does not boot is installed anew by `lab heal`
         lab.run("lab", "exec", host, "sh", "-c", "nft delete table inet cut; systemctl start etcd")
     for host in ("db1", "db2"):
-        lab.ok("lab", "exec", host, "systemctl", "start", "patroni")
+        lab.run("lab", "exec", host, "systemctl", "start", "patroni")
     lab.run("lab", "exec", "db1", "patronictl", "-c", "/etc/patroni/config.yml", "resume")
     lab.ok("lab", "heal")
+
+
+class Users:
+    """Users at work on the lab's applications, and what became of what was acknowledged to them."""
+
+    def __init__(self, lab: Lab, ledger: Path) -> None:
+        self.estate = lab.estate()
+        self.ledger = ledger
+
+    @contextmanager
+    def at_work(self, before: int = 200) -> Iterator[None]:
+        """Begins once so many writes are acknowledged; behind the block the users go on for a while."""
+        with users_at_work(self.estate, self.ledger):
+            wait_for(self.ledger, before)
+            yield
+            self.go_on()
+
+    def go_on(self, count: int = 100) -> None:
+        wait_for(self.ledger, acknowledged(self.ledger) + count)
+
+    def nothing_lost(self) -> dict[str, Any]:
+        """The audit; fails where an acknowledged write is lost, doubled or missing."""
+        audited = audit(self.estate, self.ledger)
+        assert (audited["lost"], audited["duplicated"], audited["attachments_missing"]) == (0, 0, 0), audited
+        assert audited["acknowledged"] > 200
+        return audited
+
+
+@contextmanager
+def sampled(lab: Lab, host: str, heard: dict[str, Any]) -> Iterator[None]:
+    """Try to write into a host's PostgreSQL every 100 ms from the application server's own address."""
+    estate = lab.estate()
+    app = estate.config.applications.apps[0]
+    target = estate.host(host)
+    password = estate.opened().get("apps", app.name, "database_password")
+    words = [
+        *machine.inside("app1", [], ["--net"])[:4],
+        *(sys.executable, str(Path(__file__).with_name("sampler.py")), host, target.address),
+        *(str(estate.private_dir / "ca.pem"), app.database, f"{app.database}_app"),
+    ]
+    sampling = subprocess.Popen(
+        words, env={**os.environ, "SAMPLER_PASSWORD": password}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield
+    finally:
+        sampling.terminate()
+        heard.update(json.loads(sampling.communicate(timeout=30)[0]))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +14,15 @@ from typing import Any
 import pytest
 from conftest import Lab, copy_inventory
 
+from rmc_dr import content
 from rmc_dr.estate import ESTATE_FILE, Host
 from rmc_dr.https import Https
+from rmc_dr.kit import signature
+from rmc_dr.kit.manifest import NAME
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 APP = "management"
+SCHEMA = f"applications/{APP}/1.1.0/schema.sql"
 
 
 @pytest.fixture
@@ -57,6 +65,59 @@ def test_a_release_that_fails_its_journey_goes_back(first_release: Lab, tmp_path
     file.write_text(file.read_text().replace(asked, asked.replace("200", "418"), 1))
     said = first_release.run("-i", str(copy), "deploy", APP, "--release", "1.1.0", "--json")
     assert (said.code, said.events()[-1]["error"]) == (1, "deploy-broken")
+    assert version(first_release) == "1.0.0"
+
+
+@pytest.fixture
+def other_kit(first_release: Lab, tmp_path: Path) -> tuple[Path, Path]:
+    """An inventory and a copy of the kit that it names; the lab's own kit stays as it is."""
+    inventory, kit = copy_inventory(tmp_path), tmp_path / "kit"
+    own = first_release.estate().config.kit.path
+    shutil.copytree(own, kit, copy_function=os.link)
+    file = inventory / ESTATE_FILE
+    file.write_text(file.read_text().replace(f"path: {own}", f"path: {kit}", 1))
+    return inventory, kit
+
+
+def change(kit: Path, name: str, text: bytes) -> None:
+    (kit / name).unlink()  # a hard link
+    (kit / name).write_bytes(text)
+
+
+def test_a_schema_that_postgresql_refuses_is_told_in_its_words(
+    first_release: Lab, other_kit: tuple[Path, Path]
+) -> None:
+    inventory, kit = other_kit
+    text = b"create table half_made ();\nselect no_such_column from patients;\n"
+    change(kit, SCHEMA, text)
+    manifest = json.loads((kit / NAME).read_text())
+    manifest["files"][SCHEMA] = {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)}
+    change(kit, NAME, json.dumps(manifest).encode())
+    signature.sign(kit / NAME, first_release.estate().private_dir / "kit_signing_key")
+
+    said = first_release.run("-i", str(inventory), "deploy", APP, "--release", "1.1.0")
+
+    assert (said.code, 'column "no_such_column" does not exist' in said.err) == (1, True), said.err
+    assert version(first_release) == "1.0.0"
+
+
+def test_by_hand_a_kit_that_somebody_touched_is_refused(
+    first_release: Lab, other_kit: tuple[Path, Path]
+) -> None:
+    inventory, kit = other_kit
+    change(kit, SCHEMA, b"drop table patients;\n")
+    words = ["-e", f"deploy_application={APP}", "-e", "deploy_release=1.1.0"]
+    done = subprocess.run(
+        ["ansible-playbook", "-i", str(inventory), "playbooks/deploy.yml", *words],
+        cwd=content.root(),
+        env={**first_release.env, "PATH": f"{content.root() / '.venv/bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "schema.sql is not the file that the kit" in " ".join(done.stdout.split())
     assert version(first_release) == "1.0.0"
 
 

@@ -26,6 +26,12 @@ CENTRE = "inventories/mycentre"
 ELSEWHERE = {
     "rmc-dr rebuild appserver --plan": "tests/lab/test_rebuild.py::test_plan_changes_nothing",
     "rmc-dr rebuild appserver --yes": "tests/lab/test_rebuild.py::test_recovers_from[disk]",
+    "rmc-dr restore database --to 2026-11-24T02:30:00+08:00": (
+        "tests/lab/test_restore.py::test_a_slip_is_undone"
+    ),
+    "rmc-dr restore release": "tests/lab/test_restore.py::test_a_slip_is_undone",
+    "rmc-dr restore files": "tests/lab/test_restore.py::test_files_come_back",
+    "rmc-dr rebuild dbserver db2 --yes": "tests/lab/test_rebuild_dbserver.py::test_a_dead_standby[wipe]",
     "rmc-dr rebuild appserver --fence-method credential": (
         "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in"
     ),
@@ -36,7 +42,31 @@ ELSEWHERE = {
     "rmc-dr resume": "tests/lab/test_resume.py::test_resume_after_ctrl_c",
     "rmc-dr runs abandon last": "tests/lab/test_rebuild.py::test_another_control_machine_is_refused",
     "rmc-dr deploy management --release 1.1.0": "tests/lab/test_deploy.py::test_forward_and_back",
+    "rmc-dr db switchover --yes": (
+        "tests/lab/test_pair.py::test_a_switchover_under_load_loses_and_doubles_nothing"
+    ),
+    **dict.fromkeys(
+        ["rmc-dr db failover --plan", "rmc-dr db failover --accept-loss"],
+        "tests/lab/test_pair.py::test_a_standby_that_was_away_is_promoted_only_with_the_loss_accepted",
+    ),
+    **dict.fromkeys(
+        ["rmc-dr db reinit db2 --plan", "rmc-dr db reinit db2 --yes"],
+        "tests/lab/test_pair.py::test_a_reinit_under_load_makes_a_new_copy_and_tells_its_bytes",
+    ),
+    **dict.fromkeys(
+        ["rmc-dr stop --writes", "rmc-dr start"],
+        "tests/lab/test_service.py::test_a_write_freeze_keeps_users_out_and_the_databases_up",
+    ),
+    "rmc-dr drill primary": "tests/lab/test_pair.py::test_the_primary_is_lost_under_load[off]",
     "rmc-dr drill appserver": "tests/lab/test_rebuild.py::test_drill_loses_nothing",
+    "rmc-dr backup run": "tests/lab/test_backup.py::test_what_was_backed_up_is_listed",
+    "rmc-dr backup status": "tests/lab/test_backup.py::test_status_is_one_line_and_a_level",
+    "rmc-dr backup expire --plan": "tests/lab/test_backup.py::test_an_expiry_takes_nothing_that_is_locked",
+    "rmc-dr schedule install --at 01:00 --full-on Sun": (
+        "tests/unit/test_schedule.py::test_installed_looked_at_and_removed"
+    ),
+    "rmc-dr schedule status": "tests/unit/test_schedule.py::test_installed_looked_at_and_removed",
+    "rmc-dr schedule remove": "tests/unit/test_schedule.py::test_installed_looked_at_and_removed",
     "rmc-dr kit build": "tests/lab/test_kit.py::test_a_second_build_takes_seconds_and_changes_nothing",
     "rmc-dr lab up": "tests/lab/test_lab.py::test_the_second_up_takes_seconds",
     "rmc-dr lab down": "tests/lab/test_lab.py::test_down_leaves_nothing_and_says_so",

@@ -8,14 +8,14 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import INVENTORY, RMC_DR, Lab
 
 from rmc_dr import ssh
-from rmc_dr.lab import cgroups, disks, machine, network, place
+from rmc_dr.lab import cgroups, disks, load, machine, network, place
 
 pytestmark = pytest.mark.lab
 IMPATIENT_SECONDS = 5
@@ -27,7 +27,7 @@ def leftovers() -> list[str]:
     commands = [path.read_bytes().replace(b"\0", b" ").decode() for path in readable("/proc/[0-9]*/cmdline")]
     mounts = [text for path in readable("/proc/[0-9]*/mounts") for text in path.read_text().splitlines()]
     return [
-        *(line for line in commands if f"{state}/hosts" in line),
+        *(line for line in commands if f"{state}/hosts" in line or load.__file__ in line),
         *(line for line in mounts if f"{state}/hosts" in line),
         *(str(device) for device in disks.all_attached()),
         *cgroups.machines(),
@@ -117,6 +117,28 @@ def test_the_rescue_system_sees_its_own_disk_only(off: Lab):
     assert f"container_uuid={identity.machine}" in inside(
         off, "app1", "rescue", "tr '\\0' '\\n' </proc/1/environ"
     )
+
+
+def test_a_killed_drill_leaves_no_users_behind(healthy: Lab):
+    """They write until they are told to stop, for up to an hour; nobody is left to tell them."""
+    drill = healthy.popen("drill", "appserver")
+    try:
+        assert within(60, users_at_work)
+    finally:
+        drill.kill()  # itself alone, as the kernel does it when memory runs out
+        drill.wait()
+    assert within(10, lambda: not users_at_work())
+
+
+def users_at_work() -> bool:
+    return any(load.__file__ in line for line in leftovers())
+
+
+def within(seconds: float, happened: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return happened()
 
 
 def test_no_way_out(healthy: Lab):

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Lab
+from conftest import Lab, secret_lines
 
 from rmc_dr import content
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
-SHORTEST = 8
 CHUNK = 1 << 22
-
-
-def needles(lab: Lab) -> set[bytes]:
-    """Every secret, and each line of a longer one that tells something."""
-    found: set[bytes] = set()
-    for secret in lab.estate().opened().values():
-        lines = [line.strip() for line in secret.splitlines()]
-        found |= {line.encode() for line in lines if len(line) >= SHORTEST and not line.startswith("-----")}
-    return found
+# Where playbooks work while they run: rmc-dr's own folders, and Ansible's, in which it renders its templates.
+OURS = (Path(tempfile.gettempdir()), "rmc-dr-*")
+ANSIBLES = (Path.home() / ".ansible/tmp", "*")
 
 
 def holds(path: Path, secrets: set[bytes]) -> bool:
@@ -57,19 +53,41 @@ def arguments() -> Iterator[bytes]:
 
 
 class Watch(threading.Thread):
-    """Looks at all processes' arguments again and again until told to stop."""
+    """Looks at all processes' arguments and at the playbooks' folders again and again until told to stop."""
 
-    def __init__(self, secrets: set[bytes]) -> None:
+    def __init__(self, secrets: set[bytes], *places: tuple[Path, str]) -> None:
         super().__init__()
         self.secrets = secrets
+        self.places = places
         self.over = threading.Event()
         self.looks = 0
         self.seen: set[bytes] = set()
+        self.known: dict[Path, tuple[int, int]] = {}
+        self.files: dict[Path, int] = {}  # who holds a secret: the mode of the folder that shuts it in
 
     def run(self) -> None:
-        while not self.over.wait(0.05):
-            self.looks += 1
-            self.seen |= {line for line in arguments() if any(secret in line for secret in self.secrets)}
+        while not self.over.wait(0.1):
+            self.look()
+
+    def look(self) -> None:
+        self.looks += 1
+        self.seen |= {line for line in arguments() if any(secret in line for secret in self.secrets)}
+        for folder, pattern in self.places:
+            for top in folder.glob(pattern):
+                for where, _folders, names in os.walk(top):
+                    for name in names:
+                        with suppress(OSError):
+                            self.read(Path(where, name), top)
+
+    def read(self, path: Path, top: Path) -> None:
+        """A file that has not changed since the last look is not read again."""
+        status = path.lstat()
+        version = (status.st_mtime_ns, status.st_size)
+        if not stat.S_ISREG(status.st_mode) or self.known.get(path) == version:
+            return
+        self.known[path] = version
+        if holds(path, self.secrets):
+            self.files[path] = stat.S_IMODE(top.stat().st_mode)
 
 
 def test_the_search_can_find(tmp_path: Path):
@@ -78,22 +96,50 @@ def test_the_search_can_find(tmp_path: Path):
     assert holds(hidden, {b"needle-in-hay"})
 
 
-def test_no_secret_leaves_the_vault(healthy: Lab):
-    secrets = needles(healthy)
-    assert len(secrets) > 10
-    watch = Watch(secrets)
+def test_the_watch_can_find(tmp_path: Path):
+    watch = Watch({b"needle-in-hay"}, (tmp_path, "rmc-dr-*"))
+    hidden = tmp_path / "rmc-dr-x/runner/artifacts/command"
+    hidden.parent.mkdir(parents=True)
+    hidden.write_bytes(b"nothing")
+    watch.look()
+    assert watch.files == {}
+    hidden.write_bytes(b"PASSWORD=needle-in-hay")
+    (tmp_path / "rmc-dr-x").chmod(0o750)
+    watch.look()
+    assert watch.files == {hidden: 0o750}
+
+
+def test_no_secret_leaves_the_vault(healthy: Lab, tmp_path: Path):
+    """While playbooks run: nowhere, but for the templates that Ansible renders before it sends them, in a
+    folder that nobody but root can enter. Afterwards: nowhere.
+    """
+    secrets = {line.encode() for line in secret_lines(healthy)}
+    assert len(secrets) > 20
+    watch = Watch(secrets, OURS, ANSIBLES)
     watch.start()
     try:
         said = healthy.ok("drill", "appserver", "--json", timeout=1800)
+        healthy.ok("fence", "release", "app1")
+        healthy.ok("deploy", "management", "--release", "1.0.0")
     finally:
         watch.over.set()
         watch.join()
     assert watch.looks > 100
+    assert any(path.name.endswith(".json") for path in watch.known), "it has not seen a playbook at work"
     assert watch.seen == set()
+    rendered = {path: mode for path, mode in watch.files.items() if ANSIBLES[0] in path.parents}
+    assert watch.files.keys() - rendered.keys() == set()
+    assert set(rendered.values()) <= {0o700}, rendered
+    left = [path for folder, pattern in (OURS, ANSIBLES) for path in folder.glob(f"{pattern}/**/*")]
+    assert [str(path) for path in left if path.is_file() and holds(path, secrets)] == []
+
     assert not stream_holds([said.out.encode(), said.err.encode()], secrets)
-    report = healthy.ok("report", "last").out.encode()
-    assert not stream_holds([report], secrets)
-    folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache")]
+    page = tmp_path / "page.html"
+    report = healthy.ok("report", "last").out + healthy.ok("report", "last", "--html", str(page)).out
+    assert not stream_holds([report.encode()], secrets)
+    assert "<html" in page.read_text()
+    folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache", "logs", "deploys")]
     logs = [*(content.STATE / "lab").glob("*.log"), *(content.STATE / "lab").glob("hosts/*/*.log")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()] + logs
-    assert [str(path) for path in files if holds(path, secrets)] == []
+    assert {path.relative_to(content.STATE).parts[0] for path in files} >= {"runs", "kit", "logs", "deploys"}
+    assert [str(path) for path in [*files, page] if holds(path, secrets)] == []

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 
 import pytest
 from conftest import INVENTORY, Lab, serving
 
 from rmc_dr import content
+from rmc_dr.lab import load
 from rmc_dr.plans import read_stages
-from rmc_dr.record import local_lock
-from rmc_dr.ssh import command
+from rmc_dr.record import find, local_lock, read
+from rmc_dr.ssh import Alias, command
 
 pytestmark = pytest.mark.lab
 STAGES = [stage.name for stage in read_stages(content.root() / "playbooks" / "rebuild-appserver.yml")]
@@ -27,6 +29,24 @@ def test_drill_loses_nothing(lab: Lab):
     assert result["acknowledged"] > result["acknowledged_before_break"]
     assert (result["lost"], result["duplicated"], result["attachments_missing"]) == (0, 0, 0)
     assert 0 < result["rto_minutes"] < 24 * 60
+    users_stay_out_until_the_server_is_proven(result["run"])
+
+
+def users_stay_out_until_the_server_is_proven(run_id: str) -> None:
+    """By the journal's times and the ledger's, which two programs wrote: the applications serve from `start`
+    on, and users try all the time, but nothing of theirs is acknowledged before `open`.
+    """
+    began = {
+        str(event.get("name")): event.time.timestamp()
+        for event in read(find(run_id))
+        if event.event == "stage-started"
+    }
+    ledger = load.read_ledger(max((content.STATE / "drills").glob("*-appserver")) / "ledger.jsonl")
+    acknowledged = [entry["t"] for entry in ledger if entry["what"] == "ack"]
+    tried = [entry["t"] for entry in ledger if entry["what"] in ("refused", "unknown")]
+    assert [moment for moment in acknowledged if began["fence"] <= moment < began["open"]] == []
+    assert any(began["verify"] <= moment < began["open"] for moment in tried)
+    assert any(moment >= began["open"] for moment in acknowledged)
 
 
 @pytest.mark.long
@@ -37,10 +57,43 @@ def test_recovers_from(healthy: Lab, how: str):
     assert serving(healthy)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("down", ["db1", "db2"])
+def test_recovers_while_one_database_host_is_off(healthy: Lab, down: str):
+    """Whichever it is: the first of the group is the one that Ansible runs a play's single tasks on."""
+    healthy.ok("lab", "break", down, "--how", "off")
+    healthy.ok("lab", "break", "app1", "--how", "disk")
+    healthy.ok("rebuild", "appserver", "--yes", timeout=1500)
+    assert serving(healthy)
+    assert json.loads(healthy.run("db", "status", "--json").out)["verdict"] == "standby-down"
+
+
+@pytest.mark.long
+def test_wiping_the_data_says_what_is_lost_and_brings_a_proven_server(healthy: Lab):
+    healthy.ok("lab", "exec", "app1", "--", "sh", "-c", "echo lost >/srv/attachments/lost")
+    count = "$(find /srv -xdev -mindepth 1 -not -name lost+found | wc -l)"
+    files = int(healthy.ok("lab", "exec", "app1", "--", "sh", "-c", f"echo {count}").out)
+    words = ("rebuild", "appserver", "--wipe-data", "--replace-healthy", "app1")
+    planned = healthy.ok(*words, "--plan").out
+    assert f"every attachment on /srv, {files} files and folders" in " ".join(planned.split())
+
+    healthy.ok("lab", "break", "app1", "--how", "process")
+    healthy.ok(*words, "--yes", timeout=1500)
+
+    said = next(event for event in read(find("last")) if "reinstall" in str(event.get("hosts")))
+    data = said.fields["hosts"]["app1"]["reinstall"]["data"]
+    assert (data["kept"], data["was"], data["files"]) == (False, "present", files)
+    left = healthy.ok("lab", "exec", "app1", "--", "ls", "/srv/attachments").out.split()
+    assert sorted(left) == ["management", "verification"]
+    assert serving(healthy)
+
+
 def test_plan_changes_nothing(healthy: Lab):
     before = healthy.run("runs").out
     said = healthy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1", "--json")
-    assert [stage["name"] for stage in said.events()[0]["stages"]] == STAGES
+    told = {stage["name"]: stage["hosts"] for stage in said.events()[0]["stages"]}
+    assert list(told) == STAGES
+    assert (told["reinstall"], told["database"]) == (["app1"], ["db1", "db2"])
     assert healthy.run("runs").out == before
 
 
@@ -62,16 +115,30 @@ def test_second_operator_is_refused(healthy: Lab):
     assert "another-run" in said.err
 
 
+def plant(lab: Lab, alias: Alias):
+    """The lock of a run on another laptop that bears this one's name, as two copies of one image do."""
+    theirs = {"run": "theirs-1", "estate": "lab", "control": socket.gethostname(), "machine": "0" * 32}
+    words = [*command(lab.estate(), lab.estate().host("app1"), alias), "cat >/run/rmc-dr.lock"]
+    subprocess.run(words, input=json.dumps(theirs), text=True, check=True)
+
+
 def test_another_control_machine_is_refused(healthy: Lab):
-    estate = healthy.estate()
-    host = estate.host("app1")
-    line = json.dumps({"run": "theirs-1", "control": "other-laptop"})
-    plant = [*command(estate, host), "cat >/run/rmc-dr.lock"]
-    subprocess.run(plant, input=line, text=True, check=True)
+    plant(healthy, "system")
     said = healthy.run("rebuild", "appserver", "--yes", "--replace-healthy", "app1")
     assert said.code == 4
     assert "theirs-1" in said.err
     healthy.run("runs", "abandon", "last", "--reason", "test")
+
+
+def test_a_fence_is_not_released_under_another_control_machine(healthy: Lab):
+    """It may be writing the disk of a host that seems to be idle in its rescue system."""
+    healthy.ok("power", "rescue", "app1")
+    plant(healthy, "rescue")
+    said = healthy.run("fence", "release", "app1", "--json")
+    assert (said.code, said.events()[-1]["error"], "theirs-1" in said.err) == (4, "target-locked", True)
+    assert healthy.ok("power", "status", "app1").out.strip() == "app1: rescue"
+    healthy.ok("fence", "release", "app1", "--break-lock", "theirs-1")
+    healthy.ok("lab", "exec", "app1", "sh", "-c", "! test -e /run/rmc-dr.lock")
 
 
 @pytest.mark.long

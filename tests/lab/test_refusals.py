@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Lab, content_hash, copy_inventory
+from conftest import INVENTORY, RMC_DR, Lab, content_hash, copy_inventory
 from pair import KILL_PATRONI, RUN, Pair, mend
 
+from rmc_dr import content
 from rmc_dr.estate import ESTATE_FILE
 from rmc_dr.kit import signature
 from rmc_dr.kit.manifest import NAME
@@ -78,6 +80,61 @@ def test_a_wrong_machine_that_answers_is_refused_before_a_run_begins(dead: Lab, 
     inventory = altered(tmp_path, "hosts.yml", "00000000a001", "00000000a0ff")
     assert refusal(dead, "-i", inventory, *REBUILD) == (REFUSED, "wrong-machine")
     assert dead.run("runs").out == before
+
+
+BUSY = "table inet busy"
+NO_ANSWER = "chain input { type filter hook input priority -300; tcp dport 9443 drop; }"
+
+
+@pytest.fixture
+def busy(lab: Lab) -> Iterator[Lab]:
+    """app1 runs, and what it is asked over HTTPS is not answered in time."""
+    mend(lab)
+    lab.ok("lab", "exec", "app1", "sh", "-c", f"nft '{BUSY} {{ {NO_ANSWER} }}'")
+    yield lab
+    lab.ok("lab", "exec", "app1", "sh", "-c", f"nft delete {BUSY}")
+
+
+def test_a_server_that_may_serve_is_not_taken_down(busy: Lab):
+    before = busy.run("runs").out
+    seen = json.loads(busy.ok("--json").out)
+    assert (seen["serving"], seen["next"]) == ({"app1": None}, "rmc-dr verify appserver")
+    assert refusal(busy, *REBUILD) == (REFUSED, "serving-unknown")
+    assert busy.run("runs").out == before
+    busy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1")
+    by_hand = subprocess.run(
+        [RMC_DR.with_name("ansible-playbook"), "-i", INVENTORY, "playbooks/stages/fence.yml"],
+        cwd=content.root(),
+        env={**busy.env, "PATH": f"{RMC_DR.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert by_hand.returncode != 0
+    assert "It cannot be told whether app1 serves" in " ".join(by_hand.stdout.split())
+    assert busy.ok("power", "status", "app1").out.strip() == "app1: disk"
+
+
+@pytest.mark.long
+def test_a_disk_with_somebody_elses_partitions_is_refused(dead: Lab):
+    """As a hospital's existing server is before its first rebuild: a GPT with an ESP and LVM in one piece."""
+    own = dead.disk("app1")
+    aside, size = own.with_suffix(".aside"), own.stat().st_size
+    own.rename(aside)
+    try:
+        with own.open("wb") as file:
+            file.truncate(size)
+        words = ["--new=1:2048:+512M", "--typecode=1:ef00", "--new=2:0:0", "--typecode=2:8e00"]
+        subprocess.run(["sgdisk", *words, own], check=True, capture_output=True)
+        before = content_hash(own)
+        said = dead.run(*REBUILD)
+        dead.ok("power", "off", "app1")
+        assert (said.code, "partitions that are not rmc-dr's: number 1" in said.err) == (REFUSED, True)
+        assert content_hash(own) == before
+    finally:
+        dead.run("power", "off", "app1")
+        own.unlink()
+        aside.rename(own)
 
 
 def change_a_byte(kit: Path) -> None:

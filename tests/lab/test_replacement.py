@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from uuid import uuid4
 
 import pytest
-from conftest import Lab, serving
+from conftest import INVENTORY, Lab, serving
 
 from rmc_dr.lab import disks, hardware, place
 
@@ -27,10 +27,10 @@ def replaced(healthy: Lab) -> Iterator[Lab]:
     disks.make_blank(new.image, new.size_gib)
     put_in(new)
     yield healthy
+    healthy.run("lab", "break", "app1", "--how", "off")
+    put_in(old)  # first of all: with foreign hardware left in, no later test could heal the lab
+    (INVENTORY / "host_vars" / "app1.yml").unlink(missing_ok=True)
     healthy.run("runs", "abandon", "last", "--reason", "end of the test")
-    healthy.ok("lab", "break", "app1", "--how", "off")
-    (healthy.estate().inventory / "host_vars" / "app1.yml").unlink(missing_ok=True)
-    put_in(old)
     new.image.unlink()
     # The old system still has the old passwords.
     healthy.ok("rebuild", "appserver", "--yes", timeout=1500)

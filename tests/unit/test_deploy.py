@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from rmc_dr import content, deploy
+from rmc_dr import content, deploy, exclusive
 from rmc_dr.errors import BadInput, Error, ExitCode, Refused
 from rmc_dr.estate import ESTATE_FILE, Estate
 from rmc_dr.model import Check
 from rmc_dr.runner import Failure, Outcome
 
 HELD = ["1.0.0", "1.1.0"]
+
+
+class Kit:
+    """The kit's manifest; ``expired`` says whether it may only be used with a reason."""
+
+    sha256 = "a" * 64
+    expired = False
+
+    def __init__(self, files: dict[str, None]) -> None:
+        self.files = files
+
+    def in_date(self, _now: datetime) -> bool:
+        return not self.expired
 
 
 class Stage:
@@ -60,10 +75,10 @@ def copied(estate: Estate, tmp_path: Path, state: Path) -> Estate:
 
 def play(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> Stage:
     files = {f"applications/management/{release}/app.war": None for release in HELD}
-    monkeypatch.setattr(deploy.kit_verify, "verify", lambda *_: SimpleNamespace(files=files))
+    monkeypatch.setattr(deploy.kit_verify, "verify", lambda *_: Kit(files))
     monkeypatch.setattr(deploy, "run_playbook", stage.run_playbook)
     monkeypatch.setattr(deploy.journey, "travel", stage.travel)
-    monkeypatch.setattr(deploy, "hold_estate_lock", lambda *_: nullcontext())
+    monkeypatch.setattr(exclusive, "hold_estate_lock", lambda *_: nullcontext())
     return stage
 
 
@@ -98,6 +113,35 @@ def test_a_failed_journey_brings_the_release_before_it_back(
         "deploy_from_host": True,
     }
     assert (copied.inventory / ESTATE_FILE).read_text() == text
+
+
+def recorded() -> list[dict[str, Any]]:
+    lines = (content.STATE / "deploys" / "record.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "time"} for line in lines]
+
+
+def test_a_deploy_is_recorded_with_what_was_accepted(copied: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(monkeypatch, Stage((ok("1.0.0", "1.1.0"), True), (ok("1.0.0", "1.1.0"), True)))
+    deploy.deploy(copied, "management", "1.1.0", silent, "in any case")
+    begun, ended = recorded()
+    assert (begun["outcome"], ended["outcome"]) == ("begun", "deployed")
+    assert (ended["application"], ended["release"], ended["kit"]) == ("management", "1.1.0", "a" * 64)
+    assert ended["accepted_expired_kit"] is None, "it decided nothing"
+    monkeypatch.setattr(Kit, "expired", True)
+    deploy.deploy(copied, "management", "1.1.0", silent, "the vendor's word")
+    assert [line["accepted_expired_kit"] for line in recorded()[2:]] == ["the vendor's word"] * 2
+
+
+def test_a_failed_deploy_is_recorded_by_its_code(copied: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(
+        monkeypatch,
+        Stage((failed("1.0.0", "1.1.0", switched=False), True), (failed("", "", switched=False), True)),
+    )
+    with pytest.raises(Error):
+        deploy.deploy(copied, "management", "1.1.0", silent)
+    with pytest.raises(Error):
+        deploy.roll_back(copied, "management", silent)
+    assert [line["outcome"] for line in recorded()] == ["begun", "deploy-failed", "begun", "rollback-failed"]
 
 
 def test_a_failure_before_the_switch_changes_nothing(copied: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +183,7 @@ def test_what_is_refused_before_anything_changes(copied: Estate, monkeypatch: py
     with pytest.raises(BadInput) as caught:
         deploy.deploy(copied, "management", "9.9.9", silent)
     assert (caught.value.code, "1.0.0, 1.1.0" in caught.value.hint) == ("release-absent", True)
-    monkeypatch.setattr(deploy, "open_run", lambda _estate: SimpleNamespace(run_id="a-run"))
+    monkeypatch.setattr(exclusive, "open_run", lambda _estate: SimpleNamespace(run_id="a-run"))
     with pytest.raises(Refused) as refused:
         deploy.deploy(copied, "management", "1.1.0", silent)
     assert refused.value.code == "open-run"
@@ -152,5 +196,5 @@ def test_an_estate_that_cannot_be_written_is_said(copied: Estate, monkeypatch: p
     def fail(*_arguments: Any, **_words: Any) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr(deploy, "write_atomically", fail)
     assert not deploy.deploy(copied, "management", "1.1.0", silent).pinned

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,11 +58,12 @@ def format_data(path: Path, label: str = "data") -> Partition:
     return data
 
 
-def look(path: Path) -> FoundData:
+def look(path: Path, root_gib: int = 2) -> FoundData:
     read = reader(path)
-    return disk_layout.find_data(
-        read, disk_layout.read_table(read, SIZE, 512), disk_layout.wanted(SIZE, 512, 2)
-    )
+    listed = subprocess.run(["wipefs", "--no-act", "--json", path], check=True, capture_output=True).stdout
+    signatures = [mark["type"] for mark in json.loads(listed)["signatures"]]
+    table = disk_layout.read_table(read, SIZE, 512)
+    return disk_layout.find_data(read, table, disk_layout.wanted(SIZE, 512, root_gib), signatures)
 
 
 def overwrite(path: Path, at: int, count: int) -> None:
@@ -145,13 +148,107 @@ def test_unknown_bytes_are_not_formatted_unasked(disk: Path) -> None:
 def test_data_at_another_place_is_refused_and_says_where(disk: Path) -> None:
     partition(disk)
     format_data(disk)
-    read = reader(disk)
-    table = disk_layout.read_table(read, SIZE, 512)
-    found = disk_layout.find_data(read, table, disk_layout.wanted(SIZE, 512, 3))
+    found = look(disk, root_gib=3)
     assert found.state == "elsewhere"
     assert "2178 MiB" in found.detail
     with pytest.raises(LayoutError, match="Nothing was written"):
         disk_layout.keeps(found, wipe_data=False)
+
+
+def gpt(path: Path, *words: str) -> None:
+    subprocess.run(["sgdisk", *words, str(path)], check=True, capture_output=True)
+
+
+def mbr(path: Path, *types: int) -> None:
+    """What fdisk leaves: four entries, each of a GiB; no code, for that is nobody's business here."""
+    entries = [bytes([0, 0, 0, 0, kind, 0, 0, 0]) for kind in types]
+    places = [(2048 + 2097152 * index).to_bytes(4, "little") for index in range(len(types))]
+    table = b"".join(
+        entry + place + (2097152).to_bytes(4, "little") for entry, place in zip(entries, places, strict=True)
+    )
+    put(path, 446, table.ljust(64, b"\0") + b"\x55\xaa")
+
+
+def put(path: Path, at: int, raw: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(raw)
+
+
+def esp_and_one_lvm_partition(path: Path) -> None:
+    gpt(path, "--new=1:2048:+512M", "--typecode=1:ef00", "--new=2:0:0", "--typecode=2:8e00")
+
+
+def our_own_and_one_more(path: Path) -> None:
+    partition(path)
+    gpt(path, "--delete=4", "--new=5:3G:+100M", "--typecode=5:8300")
+
+
+def our_old_table_behind_an_mbr(path: Path) -> None:
+    partition(path)
+    put(path, 0, bytes(34 * 512))  # the copy at the end stays
+    mbr(path, 0x83)
+
+
+def lvm_on_the_whole_disk(path: Path) -> None:
+    words = b"LABELONE" + (1).to_bytes(8, "little")
+    rest = (32).to_bytes(4, "little") + b"LVM2 001" + b"Q5mkxHvYs3XyQjRPF6ZfYkNBsdUWfJ3H" + bytes(456)
+    crc, poly = 0xF597A6CF, 0xEDB88320
+    for byte in rest[: 512 - 20]:
+        crc ^= byte
+        for _bit in range(8):
+            crc = (crc >> 1) ^ (poly if crc & 1 else 0)
+    put(path, 512, words + crc.to_bytes(4, "little") + rest[:492])
+
+
+def ext4_on_the_whole_disk(path: Path) -> None:
+    words = ["mkfs.ext4", "-q", "-F", "-L", "data", "-E", "lazy_itable_init=1", str(path)]
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def swap_on_the_whole_disk(path: Path) -> None:
+    subprocess.run(["mkswap", str(path)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        (
+            esp_and_one_lvm_partition,
+            "number 2 at 513 MiB, 3582 MiB, type e6d6d379-f507-44c2-a23c-238f2a3df928",
+        ),
+        (our_own_and_one_more, "number 5 at 3072 MiB"),
+        (lambda path: mbr(path, 0x83, 0x8E), "an MBR partition table"),
+        (our_old_table_behind_an_mbr, "an MBR partition table"),
+        (lambda path: mbr(path, 0xEE), "the mark of PMBR"),
+        (lvm_on_the_whole_disk, "the mark of LVM2_member"),
+        (ext4_on_the_whole_disk, "the mark of ext4"),
+        (swap_on_the_whole_disk, "the mark of swap"),
+        (lambda path: put(path, 0, b"LUKS\xba\xbe\0\1"), "the mark of crypto_LUKS"),
+        (lambda path: put(path, 65536 + 64, b"_BHRfS_M"), "the mark of btrfs"),
+    ],
+)
+def test_a_foreign_disk_is_not_formatted_unasked(disk: Path, fill: Callable[[Path], None], said: str) -> None:
+    """Zeros where rmc-dr's own data would lie prove nothing: this is an existing server's first rebuild."""
+    fill(disk)
+    with pytest.raises(LayoutError, match=f"(?s){said}.*Nothing was written.*--wipe-data"):
+        disk_layout.keeps(look(disk), wipe_data=False)
+    assert not disk_layout.keeps(look(disk), wipe_data=True)
+
+
+def test_an_older_mark_under_our_own_table_is_no_foreign_disk(disk: Path) -> None:
+    put(disk, 65536 + 64, b"_BHRfS_M")
+    partition(disk)
+    assert look(disk) == FoundData("none")
+
+
+def test_a_disk_that_has_grown_is_still_ours(disk: Path) -> None:
+    partition(disk)
+    os.truncate(disk, 2 * SIZE)
+    read = reader(disk)
+    layout = disk_layout.wanted(2 * SIZE, 512, 2)
+    table = disk_layout.read_table(read, 2 * SIZE, 512)
+    assert disk_layout.find_data(read, table, layout, ["gpt", "PMBR"]).state == "none"
 
 
 @given(raw=st.binary(max_size=2048))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from pathlib import Path
 
 import click
 import pytest
@@ -22,13 +24,18 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 def commands() -> list[tuple[str, str]]:
     found = []
     for path in [*PAGES, *SOURCES]:
-        text = path.read_text()
-        spoken = (
-            " ".join(line.strip().strip('"') for line in text.splitlines()) if path.suffix == ".py" else text
-        )
-        matches = (*INLINE.finditer(spoken), *CONSOLE.finditer(text))
-        found.extend((path.name, match.group(1)) for match in matches)
+        for text in spoken(path):
+            matches = (*INLINE.finditer(text), *CONSOLE.finditer(text))
+            found.extend((path.name, match.group(1)) for match in matches)
     return sorted(set(found))
+
+
+def spoken(path: Path) -> list[str]:
+    """A page as it stands; of a source its strings, put together as Python does."""
+    if path.suffix != ".py":
+        return [path.read_text()]
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -61,6 +68,10 @@ def test_command_exists(page: str, line: str):
             break
         if word.startswith("-") and word != "-":
             assert word.split("=")[0] in known, f"{page}: {line}: no option {word}"
+    given = {word.split("=")[0] for word in rest}
+    for parameter in command.params:
+        if parameter.required and isinstance(parameter, click.Option):
+            assert given & set(parameter.opts), f"{page}: {line}: {parameter.opts[0]} must be given"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

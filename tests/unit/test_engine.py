@@ -5,13 +5,15 @@ Ansible and the hosts are stood in for here; tests/lab plays the same on real on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rmc_dr import content, engine, gates
-from rmc_dr.errors import Locked, Refused
-from rmc_dr.model import Check, HostObservation, Plan, Reach, Request
+from rmc_dr.errors import BadInput, Error, Interrupted, Locked, Refused
+from rmc_dr.estate import Estate, Secrets
+from rmc_dr.model import Check, HostObservation, PairState, Plan, Reach, Request
 from rmc_dr.plans import read_stages
 from rmc_dr.record import Journal, RunState, open_run, read
 from rmc_dr.runner import Failure, Outcome
@@ -32,25 +34,37 @@ class World:
         self.checks = [Check("liberty-answers", True)]
         self.done: list[str] = []
         self.lock_lost_after = ""
+        self.tells: dict[str, str] = {}
+        self.estates: list[Estate] = []
+        self.stop_after = ""
+        self.looks = 0
+        self.stop_at_look = 0
 
     def keep_lock(self) -> bool:
         if self.done and self.done[-1] == self.lock_lost_after:
             raise Locked("estate-locked", "The run theirs-1 holds the estate.", "Speak to them.")
         return True
 
-    def run_playbook(self, _estate, playbook, *, variables, on_event, **_rest):
+    def run_playbook(self, estate, playbook, *, variables, on_event, **_rest):
         stage = Path(playbook).stem
         self.calls.append((playbook, dict(variables)))
-        on_event("task", task=f"Do {stage}", status="started")
+        self.estates.append(estate)
+        on_event("task", task=self.tells.get(stage, f"Do {stage}"), status="started")
         outcome = self.fail.pop(stage, Outcome("ok", 0.1, changed=1))
         if outcome.status == "ok":
             self.done.append(stage)
         return outcome
 
+    def canceled(self) -> bool:
+        """Ctrl-C came after a stage was done, or while a gate looked."""
+        after_stage = bool(self.done) and self.done[-1] == self.stop_after
+        return after_stage or (self.stop_at_look > 0 and self.looks >= self.stop_at_look)
+
     def observe_host(self, _estate, host):
+        self.looks += 1
+        reach = {"": Reach.SILENT, "preserve": Reach.SILENT, "fence": Reach.RESCUE, "reinstall": Reach.RESCUE}
         last = self.done[-1] if self.done else ""
-        reach = Reach.RESCUE if last in ("fence", "reinstall") else Reach.SYSTEM
-        return HostObservation(host.name, reach if self.done else Reach.SILENT, identity=APP1)
+        return HostObservation(host.name, reach.get(last, Reach.SYSTEM), identity=APP1)
 
 
 @pytest.fixture
@@ -73,9 +87,9 @@ def start(world: World, **options) -> engine.Run:
         request=request,
         journal=journal,
         keep_lock=world.keep_lock,
-        observe_verdict=lambda: world.pair,
+        observe_pair=lambda: PairState(world.pair, "db1"),
         prove=lambda: world.checks,
-        canceled=lambda: False,
+        canceled=world.canceled,
     )
 
 
@@ -120,9 +134,100 @@ def test_a_failed_stage_stops_and_resume_goes_on_there(world, name):
 def test_a_canceled_stage_is_an_interruption(world):
     world.fail["converge"] = Outcome("canceled", 0.1)
     run = start(world)
-    with pytest.raises(engine.Interrupted):
+    with pytest.raises(Interrupted):
         engine.execute(run)
     assert (end_of(run).outcome, end_of(run).open) == ("interrupted", True)
+
+
+@pytest.mark.parametrize("name", NAMES[:-1])
+def test_ctrl_c_between_two_stages_begins_no_other(world, name):
+    """While a gate looks, the lock is made sure of or the checks run, nothing but this asks."""
+    world.stop_after = name
+    run = start(world)
+    with pytest.raises(Interrupted, match=NAMES[NAMES.index(name) + 1]):
+        engine.execute(run)
+    assert world.done[-1] == name
+    assert len(world.calls) == len(world.done)
+    assert (end_of(run).outcome, end_of(run).open) == ("interrupted", True)
+
+
+def test_ctrl_c_while_a_gate_looks_does_not_begin_its_stage(world):
+    world.stop_at_look = NAMES.index("reinstall") + 1
+    run = start(world)
+    with pytest.raises(Interrupted, match="before the stage reinstall"):
+        engine.execute(run)
+    assert world.done[-1] == "fence"
+
+
+def test_ctrl_c_after_the_last_stage_takes_nothing_back(world):
+    world.stop_after = "open"
+    run = start(world)
+    engine.execute(run)
+    assert end_of(run).outcome == "recovered"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (Error("target-unanswered", "No answer.", "Look."), "failed"),
+        (Locked("target-locked", "Held by theirs-1.", "Speak to them."), "refused"),
+        (BadInput("ca-missing", "No CA.", "Make one."), "refused"),
+    ],
+)
+def test_what_ends_a_run_says_what_was_changed_and_is_recorded_by_its_exit_code(
+    world, monkeypatch, error, outcome
+):
+    def refuse_after_boot(*_words):
+        if "boot" in world.done:
+            raise error
+
+    monkeypatch.setattr(engine.target_lock, "take", refuse_after_boot)
+    run = start(world)
+    with pytest.raises(type(error)) as ended:
+        engine.execute(run)
+    assert ended.value.message.endswith("Stages begun that change something: fence, reinstall, boot.")
+    assert ended.value.message.count("Stages begun") == 1
+    state = end_of(run)
+    assert (state.outcome, state.reason, state.open) == (outcome, ended.value.message, True)
+
+
+def test_a_lock_held_from_the_start_leaves_no_run_open(world, monkeypatch):
+    def refuse(*_words):
+        raise Locked("estate-locked", "Held by theirs-1.", "Speak to them.")
+
+    world.keep_lock = refuse
+    run = start(world)
+    with pytest.raises(Locked) as ended:
+        engine.execute(run)
+    assert ended.value.message.endswith("Nothing was changed.")
+    assert open_run("lab") is None
+
+
+def test_a_lock_that_cannot_be_given_back_takes_no_recovery_back(world, monkeypatch):
+    def unanswered(*_words):
+        raise Error("target-unanswered", "The lock on app1 could not be asked for.", "Look.")
+
+    monkeypatch.setattr(engine.target_lock, "release", unanswered)
+    run = start(world)
+    engine.execute(run)
+    state = end_of(run)
+    assert state.outcome == "recovered"
+    assert "could not be asked for" in str(state.notes[-1].get("text"))
+
+
+def test_secrets_that_a_stage_renewed_are_kept_out_of_the_record(world, monkeypatch):
+    renewed = replace(world.estate, secrets=Secrets({"password": "a-renewed-password"}))
+    monkeypatch.setattr(
+        engine, "with_new_secrets", lambda estate: renewed if "fence" in world.done else estate
+    )
+    world.tells["reinstall"] = "it is a-renewed-password"
+    run = start(world)
+    engine.execute(run)
+    assert "a-renewed-password" not in (run.journal.path / "journal.jsonl").read_text()
+    assert "it is [secret]" in (run.journal.path / "journal.jsonl").read_text()
+    assert [estate is renewed for estate in world.estates] == [
+        name not in ("preserve", "fence") for name in NAMES
+    ]
 
 
 def test_a_failed_check_keeps_users_out(world):
@@ -152,7 +257,9 @@ def test_a_gate_that_says_no_is_a_refusal_with_its_reason(world):
 
 
 def test_every_gate_belongs_to_a_stage():
-    assert set(gates.GATES) <= set(NAMES)
+    for plan, questions in gates.GATES.items():
+        stages = read_stages(content.root() / "playbooks" / f"{plan}.yml")
+        assert set(questions) <= {stage.name for stage in stages}
 
 
 def test_what_a_module_refused_is_a_refusal(world):

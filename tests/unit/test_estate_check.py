@@ -109,6 +109,24 @@ WRONG: list[tuple[str, Any, str, str]] = [
         "estate.yml",
         "estate.network.gateway",
     ),
+    (
+        "users of a drill without an address",
+        lambda e: changed(e, network={"drill_address": None}),
+        "estate.yml",
+        "estate.network.drill_address",
+    ),
+    (
+        "users of a drill whom the firewall keeps out",
+        lambda e: changed(e, network={"users": ["10.0.0.0/8"]}),
+        "estate.yml",
+        "estate.network.drill_address",
+    ),
+    (
+        "users of a drill whom every fence lets through",
+        lambda e: changed(e, network={"drill_address": "198.51.100.1"}),
+        "hosts.yml",
+        "ansible_host",
+    ),
     ("no bridge", lambda e: changed(e, network={"bridge": None}), "estate.yml", "estate.network.bridge"),
     (
         "the store's endpoint on a database host",
@@ -260,14 +278,14 @@ def test_the_example_shows_every_key():
         ]
         for name in ("example", "lab")
     )
-    assert keys(used) - keys(shown) == {".network.bridge"}
+    assert keys(used) - keys(shown) == {".network.bridge", ".network.drill_address"}
 
 
 def test_the_example_vault_has_the_shape_of_a_real_one(whole):
     shown = yaml.safe_load((EXAMPLE / "vault.example.yml").read_text())["vault"]
     real = dict(whole.opened()._vault)
     assert set(shown) == set(real)
-    for part in ("postgres", "patroni", "liberty", "s3", "backup", "tls"):
+    for part in ("postgres", "patroni", "s3", "backup", "tls"):
         assert set(shown[part]) == set(real[part])
     assert set(shown["apps"]["management"]) == set(real["apps"]["management"])
 

@@ -20,8 +20,19 @@ DRIVERS = {
     "ansible_runner", "asyncio", "boto3", "http", "httpx", "os", "psycopg", "pytest", "requests", "select",
     "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "testinfra", "threading", "time", "urllib",
 }  # fmt: skip
-PURE = ("model", "gates", "plans", "pair", "diagnose", "history")
-MAY_BE_PURE = {"errors", "estate", "gates", "history", "i18n", "model", "pair", "plans", "diagnose"}
+PURE = ("model", "gates", "plans", "pair", "backups", "diagnose", "history")
+MAY_BE_PURE = {
+    "backups",
+    "errors",
+    "estate",
+    "gates",
+    "history",
+    "i18n",
+    "model",
+    "pair",
+    "plans",
+    "diagnose",
+}
 READERS = ("view", "notify", "incident", "report", "words")
 READ = {"errors", "history", "i18n", "model", "record", "report", "words"}
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}

@@ -13,7 +13,7 @@ import pytest
 
 from rmc_dr import power
 from rmc_dr.cli import main
-from rmc_dr.errors import Error, Refused
+from rmc_dr.errors import Error, ExitCode, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.lab import cgroups, disks, guard, machine, network, place, preflight, presence
 from rmc_dr.lab.hardware import Hardware
@@ -70,6 +70,7 @@ def test_the_route_stands_before_the_bridge(here: Machine, estate: Estate):
         "ip -batch -: link add rmcdr0 type bridge stp_state 0 forward_delay 0\n"
         'link set rmcdr0 alias "rmc-dr lab"',
         "ip address replace 198.51.100.1/24 dev rmcdr0",
+        "ip address replace 198.51.100.2/24 dev rmcdr0",
         "ip link set rmcdr0 up",
     ]
 
@@ -78,7 +79,11 @@ def test_a_bridge_that_is_there_stays(here: Machine, estate: Estate):
     here.links.append(OURS)
     here.routes.append(UNREACHABLE)
     network.up(estate.config.network)
-    assert here.changes == ["ip address replace 198.51.100.1/24 dev rmcdr0", "ip link set rmcdr0 up"]
+    assert here.changes == [
+        "ip address replace 198.51.100.1/24 dev rmcdr0",
+        "ip address replace 198.51.100.2/24 dev rmcdr0",
+        "ip link set rmcdr0 up",
+    ]
 
 
 def test_the_route_goes_after_the_bridge(here: Machine):
@@ -259,8 +264,9 @@ def test_by_hand_can_be_given_up(estate: Estate, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(manual, "observe_host", interrupted)
-    with refused("power-given-up", Error):
+    with refused("power-given-up", Error) as given_up:
         power.driver(by_hand(estate)).disk(estate.host("app1"))
+    assert given_up.value.exit_code == ExitCode.INTERRUPTED
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class Application(ThreadingHTTPServer):
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.checks: dict[str, str] = {}
         self.attachments: dict[str, bytes] = {}
+        self.clients: set[str] = set()
         self.swallow = 0  # so many writes are stored and not answered
         self.down = False
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -59,6 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.clients.add(self.client_address[0])
         if self.server.down:
             self.close_connection = True
             return
@@ -146,6 +148,14 @@ def test_all_is_well_and_it_stops_by_itself(application: Application, folder: Pa
     assert told["attachments_acknowledged"] == len(application.attachments)
     assert (told["lost"], told["duplicated"], told["attachments_missing"], told["unknown"]) == (0, 0, 0, 0)
     assert "not-on-argv" not in ledger.read_text()
+
+
+def test_the_users_come_from_the_address_that_is_theirs(
+    application: Application, folder: Path, tmp_path: Path
+) -> None:
+    """The control machine's own address passes every fence; a user's must not."""
+    write(application, folder, tmp_path / "ledger.jsonl", "--source", "127.0.0.2")
+    assert application.clients == {"127.0.0.2"}
 
 
 def test_one_deleted_row_is_lost_1(application: Application, folder: Path, tmp_path: Path) -> None:

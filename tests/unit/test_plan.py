@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rmc_dr import content, gates
 from rmc_dr.engine import completed, resume_index
 from rmc_dr.errors import Error, Refused
-from rmc_dr.model import Check, HostObservation, Reach, Request
+from rmc_dr.model import Check, HostObservation, PairState, Reach, Request
 from rmc_dr.plans import read_stages
 from rmc_dr.plans.rebuild_appserver import decide
 from rmc_dr.record import Event
@@ -23,6 +23,7 @@ STAGES = read_stages(PLAYBOOK)
 NAMES = [stage.name for stage in STAGES]
 APP1 = "6b1d2c5e-0a11-4c1e-9d3e-00000000a001"
 DEAD = HostObservation("app1", Reach.SILENT)
+WELL = PairState("healthy", "db1")
 
 
 def ask_for(**options):
@@ -47,14 +48,21 @@ def test_a_stage_without_budget_is_named(tmp_path: Path):
 
 
 def test_a_dead_host_is_rebuilt(estate):
-    plan = decide(estate, STAGES, ask_for(), DEAD, "healthy")
+    plan = decide(estate, STAGES, ask_for(), DEAD, WELL)
     assert plan.target == "app1"
     assert plan.destroys == ("app1: the boot partitions and the root filesystem",)
 
 
 def test_wiping_data_says_what_is_lost(estate):
-    plan = decide(estate, STAGES, ask_for(wipe_data=True), DEAD, "healthy")
+    plan = decide(estate, STAGES, ask_for(wipe_data=True), DEAD, WELL)
     assert "app1: every attachment on /srv" in plan.destroys
+
+
+def test_wiping_data_says_how_much_is_lost_where_that_can_be_counted(estate):
+    seen = HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=False, data_files=1234)
+    plan = decide(estate, STAGES, ask_for(wipe_data=True), seen, WELL)
+    assert "app1: every attachment on /srv, 1234 files and folders" in plan.destroys
+    assert plan.destroys[0] == decide(estate, STAGES, ask_for(), seen, WELL).destroys[0]
 
 
 @pytest.mark.parametrize(
@@ -64,26 +72,40 @@ def test_wiping_data_says_what_is_lost(estate):
         (HostObservation("app1", Reach.SYSTEM, identity="another"), "healthy", "wrong-machine"),
         (HostObservation("app1", Reach.RESCUE, identity="another"), "healthy", "wrong-machine"),
         (HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=True), "healthy", "healthy-host"),
+        (HostObservation("app1", Reach.SYSTEM, identity=APP1), "healthy", "serving-unknown"),
         (DEAD, "split-brain", "split-brain"),
         (DEAD, "diverged", "split-brain"),
     ],
 )
 def test_what_could_make_it_worse_is_refused(estate, seen, pair, code):
     with pytest.raises(Refused) as refused:
-        decide(estate, STAGES, ask_for(), seen, pair)
+        decide(estate, STAGES, ask_for(), seen, PairState(pair))
     assert refused.value.code == code
 
 
 def test_a_healthy_host_needs_its_own_name(estate):
     healthy = HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=True)
     with pytest.raises(Refused):
-        decide(estate, STAGES, ask_for(replace_healthy="db1"), healthy, "healthy")
-    assert decide(estate, STAGES, ask_for(replace_healthy="app1"), healthy, "healthy").target == "app1"
+        decide(estate, STAGES, ask_for(replace_healthy="db1"), healthy, WELL)
+    assert decide(estate, STAGES, ask_for(replace_healthy="app1"), healthy, WELL).target == "app1"
+
+
+def test_a_host_that_may_serve_needs_its_own_name(estate):
+    busy = HostObservation("app1", Reach.SYSTEM, identity=APP1)
+    assert decide(estate, STAGES, ask_for(replace_healthy="app1"), busy, WELL).target == "app1"
+    stopped = HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=False)
+    assert decide(estate, STAGES, ask_for(), stopped, WELL).target == "app1"
+
+
+@pytest.mark.parametrize("reach", [Reach.SILENT, Reach.RESCUE, Reach.UNKNOWN])
+def test_a_host_whose_system_is_not_there_needs_no_ceremony(estate, reach):
+    assert decide(estate, STAGES, ask_for(), HostObservation("app1", reach), WELL).target == "app1"
+    assert gates.ask("fence", look(reach, serving=None)).yes
 
 
 def look(reach=Reach.SYSTEM, identity=APP1, pair="healthy", checks=(), serving=False, **options):
     seen = HostObservation("app1", reach, identity=identity, serving=serving)
-    return gates.Look(ask_for(**options), APP1, seen, pair, checks)
+    return gates.Look(ask_for(**options), APP1, seen, PairState(pair, "db1"), checks)
 
 
 @pytest.mark.parametrize("reach", [reach for reach in Reach if reach is not Reach.RESCUE])
@@ -95,6 +117,12 @@ def test_a_disk_is_written_only_on_the_named_machine():
     assert gates.ask("reinstall", look(Reach.RESCUE)).yes
     assert not gates.ask("reinstall", look(Reach.RESCUE, identity=None)).yes
     assert not gates.ask("reinstall", look(Reach.RESCUE, identity="another")).yes
+
+
+def test_a_host_that_may_serve_is_not_fenced():
+    answer = gates.ask("fence", look(serving=None))
+    assert (answer.yes, "cannot be told" in answer.reason) == (False, True)
+    assert gates.ask("fence", look(serving=None, replace_healthy="app1")).yes
 
 
 def test_a_host_that_came_back_is_not_fenced():

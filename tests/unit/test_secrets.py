@@ -16,9 +16,10 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from rmc_dr import secrets, tls
+from rmc_dr import content, secrets, tls
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.files import write_atomically
 
 HOSTS = ("app1", "db1", "db2", "store1")
 
@@ -53,7 +54,7 @@ def test_a_second_time_changes_nothing(made):
 
 def test_the_vault_holds_what_roles_read(made):
     vault = vault_of(made)
-    assert set(vault) == {"postgres", "patroni", "liberty", "s3", "backup", "apps", "ssh_host_keys", "tls"}
+    assert set(vault) == {"postgres", "patroni", "s3", "backup", "apps", "ssh_host_keys", "tls"}
     assert set(vault["postgres"]) == set(secrets.POSTGRES)
     assert set(vault["s3"]) == set(secrets.S3_KEYS)
     assert set(vault["backup"]) == set(secrets.BACKUP)
@@ -62,6 +63,13 @@ def test_the_vault_holds_what_roles_read(made):
     assert set(vault["ssh_host_keys"]) == {*HOSTS, "rescue", "builder"}
     assert set(vault["tls"]) == {"ca_certificate", "ca_key", "hosts"}
     assert set(vault["tls"]["hosts"]) == set(HOSTS)
+
+
+def test_a_password_that_no_role_reads_is_not_made(made):
+    roles = [path.read_text() for path in (content.root() / "roles").rglob("*.yml")]
+    vault = vault_of(made)
+    names = [f"vault.{part}.{name}" for part in ("postgres", "patroni") for name in vault[part]]
+    assert [name for name in names if not any(name in text for text in roles)] == []
 
 
 def test_no_two_secrets_are_the_same(made):
@@ -91,7 +99,7 @@ def test_host_keys_are_pinned_by_name_and_address(made):
 def test_ssh_reads_every_key(made, tmp_path):
     for name, pair in vault_of(made)["ssh_host_keys"].items():
         path = tmp_path / name
-        secrets.write_atomically(path, pair["private"])
+        write_atomically(path, pair["private"])
         done = subprocess.run(["ssh-keygen", "-y", "-f", path], capture_output=True, text=True, check=True)
         assert pair["public"].startswith(done.stdout.strip())
 
@@ -230,19 +238,6 @@ def test_passwords_are_renewed_for_applications_alone(made):
         assert after["apps"][app]["database_password"] != before["apps"][app]["database_password"]
         assert after["apps"][app]["journey"] == before["apps"][app]["journey"]
     assert {**after, "apps": None} == {**before, "apps": None}
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    secrets.write_atomically(path, "old")
-
-    def full(_descriptor):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(secrets.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        secrets.write_atomically(path, "new")
-    assert path.read_text() == "old"
 
 
 def test_a_foreign_certificate_is_not_usable(made):

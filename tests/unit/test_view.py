@@ -80,7 +80,7 @@ def test_lines_carry_time_and_no_colour() -> None:
         )
     )
     assert "\x1b" not in said
-    assert "FAILED on app1: Power off: gone" in said
+    assert "NO ANSWER from app1: Power off: gone" in said
     assert said.splitlines()[-1].endswith("The run ends: failed. no way on")
     assert len(said.splitlines()) == 5
 

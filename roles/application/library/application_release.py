@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The applications' releases: what the kit holds of them, what the host lacks, and the atomic switch.
+"""The applications' releases: what the host lacks of those in the kit, and the atomic switch.
 
 One call looks after all applications, so that a host on which nothing changed costs little.
 """
@@ -18,14 +18,14 @@ DOCUMENTATION = """
 module: application_release
 short_description: Look at, prepare and switch the releases of applications
 description:
-  - C(kit), on the control machine, returns each application with the SHA-256 of its release's files.
-  - C(prepare), on the host, makes the folders and returns in C(missing) the files to copy.
+  - C(prepare) makes the folders and returns in C(missing) the files to copy, and the C(applications) with the
+    digests that their files must have.
   - C(switch) checks the files on the disk and makes the release the current one.
 options:
-  do: {description: What to do., choices: [kit, prepare, switch], required: true}
-  kit: {description: The kit's folder., type: path}
+  do: {description: What to do., choices: [prepare, switch], required: true}
+  proven: {description: "C(prepare): file of the kit to its SHA-256, as C(kit_files) proved it.", type: dict}
   applications:
-    description: Each has name and release; after C(kit) also C(sha256), file name to digest.
+    description: Each has name and release; after C(prepare) also C(sha256), file name to digest.
     type: list
     elements: dict
     required: true
@@ -42,22 +42,8 @@ class Wrong(Exception):
     """The sentence that the operator reads."""
 
 
-def look(kit: Path, apps: list[dict[str, Any]]) -> dict[str, Any]:
-    found = []
-    for app in apps:
-        folder = kit / "applications" / app["name"] / app["release"]
-        lacking = [name for name in NEEDED if not (folder / name).is_file()]
-        if lacking:
-            raise Wrong(
-                f"The kit holds no release {app['release']} of {app['name']}: "
-                f"{folder} lacks {', '.join(lacking)}."
-            )
-        sums = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
-        found.append({"name": app["name"], "release": app["release"], "sha256": sums})
-    return {"changed": False, "applications": found}
-
-
-def prepare(apps: list[dict[str, Any]]) -> dict[str, Any]:
+def prepare(apps: list[dict[str, Any]], proven: dict[str, str]) -> dict[str, Any]:
+    apps = [{**app, "sha256": _sums(app, proven)} for app in apps]
     owner = pwd.getpwnam(USER)
     changed = _folder(ATTACHMENTS, 0o755)
     missing = []
@@ -67,11 +53,26 @@ def prepare(apps: list[dict[str, Any]]) -> dict[str, Any]:
         for part in (APPS, APPS / app["name"], folder.parent, folder):
             changed |= _folder(part, 0o755)
         missing += [
-            {"from": f"{app['name']}/{app['release']}/{name}", "to": str(folder / name)}
+            {"from": f"{_in_kit(app)}/{name}", "to": str(folder / name)}
             for name, digest in app["sha256"].items()
             if not (folder / name).is_file() or _sha256(folder / name) != digest
         ]
-    return {"changed": changed, "missing": missing}
+    return {"changed": changed, "missing": missing, "applications": apps}
+
+
+def _sums(app: dict[str, Any], proven: dict[str, str]) -> dict[str, str]:
+    """The digests of the release's files by their plain names."""
+    found = {
+        Path(file).name: digest for file, digest in proven.items() if str(Path(file).parent) == _in_kit(app)
+    }
+    lacking = [name for name in NEEDED if name not in found]
+    if lacking:
+        raise Wrong(f"The release {app['release']} of {app['name']} in the kit lacks {', '.join(lacking)}.")
+    return found
+
+
+def _in_kit(app: dict[str, Any]) -> str:
+    return f"applications/{app['name']}/{app['release']}"
 
 
 def switch(apps: list[dict[str, Any]]) -> dict[str, Any]:
@@ -147,17 +148,16 @@ def _sha256(path: Path) -> str:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "do": {"type": "str", "choices": ["kit", "prepare", "switch"], "required": True},
-            "kit": {"type": "path"},
+            "do": {"type": "str", "choices": ["prepare", "switch"], "required": True},
+            "proven": {"type": "dict"},
             "applications": {"type": "list", "elements": "dict", "required": True},
         },
-        required_if=[("do", "kit", ["kit"])],
+        required_if=[("do", "prepare", ["proven"])],
     )
     apps = module.params["applications"]
     try:
-        if module.params["do"] == "kit":
-            module.exit_json(**look(Path(module.params["kit"]), apps))
-        module.exit_json(**(prepare(apps) if module.params["do"] == "prepare" else switch(apps)))
+        prepares = module.params["do"] == "prepare"
+        module.exit_json(**(prepare(apps, module.params["proven"]) if prepares else switch(apps)))
     except Wrong as reason:
         module.fail_json(msg=str(reason))
 

@@ -16,7 +16,8 @@ module: data_tree
 short_description: Prove that the files of the data partition are those from before the reinstall
 description:
   - Reads what C(disk_install) noted on the new root, hashes every file again and compares.
-  - Fails where a file is missing or changed, or where the data partition is not mounted. Once proven, later
+  - Fails where a file is missing or changed, where the data was kept without its files being hashed, or where
+    the data partition is not mounted. Once proven, later
     changes are the applications' own and are only reported.
 options:
   path: {description: Where the data partition is mounted., type: path, required: true}
@@ -40,6 +41,10 @@ def main() -> None:
         module.fail_json(msg=f"The data partition is not mounted at {folder}.")
     try:
         noted = json.loads((state / NOTE).read_text())
+        if noted["kept"] and noted.get("sha256") is None:
+            module.fail_json(
+                msg=f"The files of {folder} were not hashed before the reinstall: hash_data=false."
+            )
         before = parse_lines((state / MANIFEST).read_bytes())
         after = read_tree(folder)
     except OSError as problem:
@@ -48,7 +53,7 @@ def main() -> None:
     result = {
         "kept": noted["kept"],
         "proven": noted.get("proven", False),
-        "before": {"files": len(before), "sha256": noted.get("sha256"), "bytes": noted.get("bytes", 0)},
+        "before": {"files": len(before), "sha256": noted.get("sha256"), "bytes": noted.get("bytes")},
         "after": {"files": len(after.entries), "sha256": after.digest, "bytes": after.size},
         **{key: {"count": len(names), "first": names[:SHOWN]} for key, names in found.items()},
     }

@@ -34,6 +34,10 @@ options:
   identity: {description: The estate's C(reader) C(machine) and C(disk)., type: dict, required: true}
   root_gib: {description: Size of the root filesystem., type: int, required: true}
   wipe_data: {description: Format the data partition even if it holds data., type: bool, default: false}
+  hash_data:
+    description: Hash every file of the data that is kept; else only its filesystem is checked.
+    type: bool
+    default: true
   root_uuid: {description: "C(finish): the root filesystem that C(prepare) made.", type: str}
   files:
     description: "C(finish): what is written on the new root; C(path), C(content), C(mode)."
@@ -61,6 +65,7 @@ def main() -> None:
             },
             "root_gib": {"type": "int", "required": True},
             "wipe_data": {"type": "bool", "default": False},
+            "hash_data": {"type": "bool", "default": True},
             "root_uuid": {"type": "str"},
             "files": {
                 "type": "list",
@@ -111,7 +116,8 @@ def _work(module: AnsibleModule, disk: Disk) -> dict[str, object]:
     if module.params["phase"] == "inspect":
         return {"root_device": old_root(shell, disk, module.params["root_gib"])}
     if module.params["phase"] == "prepare":
-        return prepare(shell, disk, module.params["root_gib"], module.params["wipe_data"], STATE)
+        options = {key: module.params[key] for key in ("wipe_data", "hash_data")}
+        return prepare(shell, disk, module.params["root_gib"], state=STATE, **options)
     return make_bootable(shell, disk, module.params["root_uuid"], module.params["files"], STATE)
 
 

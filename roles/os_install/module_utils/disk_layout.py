@@ -48,12 +48,11 @@ class Partition:
 
 @dataclass(frozen=True)
 class Superblock:
-    """What an ext4 superblock says of its filesystem; ``size`` and ``used`` in bytes."""
+    """What an ext4 superblock says of its filesystem; ``size`` in bytes."""
 
     label: str
     uuid: str
     size: int
-    used: int
 
 
 @dataclass(frozen=True)
@@ -141,16 +140,24 @@ def superblock(raw: bytes) -> Superblock | None:
     """An ext4 superblock in these 1024 bytes, or None."""
     if len(raw) < 1024 or struct.unpack_from("<H", raw, 56)[0] != EXT4_MAGIC:
         return None
-    blocks, free, shift = (struct.unpack_from("<I", raw, at)[0] for at in (4, 12, 24))
+    blocks, shift = (struct.unpack_from("<I", raw, at)[0] for at in (4, 24))
     if not blocks or shift > 6:
         return None
     block = 1024 << shift
     label = raw[120:136].split(b"\0")[0].decode("ascii", "replace")
-    return Superblock(label, str(uuid.UUID(bytes=raw[104:120])), blocks * block, (blocks - free) * block)
+    return Superblock(label, str(uuid.UUID(bytes=raw[104:120])), blocks * block)
 
 
-def find_data(read: Read, table: Sequence[Partition] | None, layout: Sequence[Partition]) -> FoundData:
-    """Look for the data partition: by the table where there is one, and by its known place in any case."""
+def find_data(
+    read: Read,
+    table: Sequence[Partition] | None,
+    layout: Sequence[Partition],
+    signatures: Sequence[str],
+) -> FoundData:
+    """Look for the data partition, by the table where there is one and by its known place in any case, and
+    for anything else that somebody may still need. ``signatures`` are what libblkid recognises on the disk
+    as a whole, by its names.
+    """
     place = layout[-1]
     for part in table or ():
         if part.start != place.start and _is_data(read, part):
@@ -159,6 +166,35 @@ def find_data(read: Read, table: Sequence[Partition] | None, layout: Sequence[Pa
                 f"the disk's data partition starts at {part.start // MIB} MiB, but the estate's root_gib "
                 f"places it at {place.start // MIB} MiB; correct disk.root_gib, or give up the data",
             )
+    strangers = [part for part in table or () if not _is_ours(part, layout)]
+    if strangers:
+        return FoundData("foreign", f"the disk holds partitions that are not rmc-dr's: {_listed(strangers)}")
+    if "dos" in signatures:
+        return FoundData("foreign", "the disk has an MBR partition table, which rmc-dr never makes")
+    kept = _by_place(read, place)
+    # The table of ours explains whatever older mark still shows through; an empty one explains nothing.
+    marks = sorted(set(signatures) - ({"gpt", "PMBR"} if table is not None else set()))
+    if kept.state == "none" and not table and marks:
+        return FoundData(
+            "foreign", f"no table of rmc-dr's is on the disk, but the mark of {', '.join(marks)}"
+        )
+    return kept
+
+
+def _is_ours(part: Partition, layout: Sequence[Partition]) -> bool:
+    """One of the layout's four; the data partition may have another size, on a disk that has grown."""
+    place = layout[-1]
+    return part in layout or (part.start, part.type_guid) == (place.start, place.type_guid)
+
+
+def _listed(parts: Sequence[Partition]) -> str:
+    return "; ".join(
+        f"number {part.number} at {part.start // MIB} MiB, {part.size // MIB} MiB, type {part.type_guid}"
+        for part in parts
+    )
+
+
+def _by_place(read: Read, place: Partition) -> FoundData:
     first = superblock(read(place.start + 1024, 1024))
     if first:
         return _found(first, place, None)

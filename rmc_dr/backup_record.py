@@ -1,0 +1,79 @@
+"""What was backed up, expired and verified from this machine: one JSON line each, append-only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from rmc_dr import content
+from rmc_dr.record import plain
+
+What = Literal["database", "files", "expire", "verify"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One deed. ``kind`` is full or diff for the database; ``about`` holds labels, snapshots, reasons."""
+
+    what: What
+    started: datetime
+    ended: datetime
+    ok: bool
+    kind: str = ""
+    host: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def folder() -> Path:
+    return content.STATE / "backups"
+
+
+def append(estate: str, entry: Entry) -> None:
+    """Keep one entry, on the disk before this returns."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    line = json.dumps(plain(asdict(entry)), ensure_ascii=False) + "\n"
+    handle = os.open(_path(estate), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, line.encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def entries(estate: str) -> Iterator[Entry]:
+    """Every entry, oldest first; a line that a power cut tore is left out."""
+    path = _path(estate)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            raw: dict[str, Any] = json.loads(line)
+            for key in ("started", "ended"):
+                raw[key] = datetime.fromisoformat(raw[key]).astimezone(UTC)
+            yield Entry(**raw)
+        except (ValueError, TypeError, KeyError):
+            continue
+
+
+def verified(estate: str) -> dict[str, datetime]:
+    """Label of a backup or snapshot -> when it was last proven."""
+    proven = (entry for entry in entries(estate) if entry.what == "verify" and entry.ok)
+    return {str(label): entry.ended for entry in proven for label in entry.about.get("labels", ())}
+
+
+def last_ended_well(estate: str, what: What, kinds: tuple[str, ...] = ()) -> datetime | None:
+    """When the newest success of its sort ended."""
+    ends = [
+        entry.ended
+        for entry in entries(estate)
+        if entry.ok and entry.what == what and (not kinds or entry.kind in kinds)
+    ]
+    return max(ends, default=None)
+
+
+def _path(estate: str) -> Path:
+    return folder() / f"{estate}.jsonl"

@@ -1,0 +1,25 @@
+"""The backups as they were seen, what is wrong with them, and what an expiry may take. Pure."""
+
+from rmc_dr.backups.archive import Gap, gaps, lacking
+from rmc_dr.backups.judge import Level, Limits, Remark, level, remarks
+from rmc_dr.backups.keep import Keeping, keeping
+from rmc_dr.backups.seen import Archiver, BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
+
+__all__ = [
+    "Archiver",
+    "BackupsObservation",
+    "DatabaseBackup",
+    "Fault",
+    "FileSnapshot",
+    "Gap",
+    "Keeping",
+    "Level",
+    "Limits",
+    "Remark",
+    "faults",
+    "gaps",
+    "keeping",
+    "lacking",
+    "level",
+    "remarks",
+]

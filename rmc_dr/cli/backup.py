@@ -1,0 +1,298 @@
+"""`rmc-dr backup`: run, list, status and expire."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.i18n import _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from rmc_dr.backup import Plan
+    from rmc_dr.backups import BackupsObservation, Keeping
+
+JSON_HELP = _("Print JSON for machines.")
+
+
+@click.group(help=_("Take, list, judge and expire backups."))
+def backup() -> None:
+    """The commands below."""
+
+
+@backup.command(
+    help=_(
+        "Back up the database, the files, or both.\n\n"
+        "The database is read from the standby where there is one. Without --full or --diff a full backup is "
+        "taken when none is younger than 7 days, else what changed since."
+    )
+)
+@click.option("--database", is_flag=True, help=_("Only the database."))
+@click.option("--files", is_flag=True, help=_("Only attachments and configuration."))
+@click.option("--full", is_flag=True, help=_("The whole database."))
+@click.option("--diff", is_flag=True, help=_("What changed in the database since the last full backup."))
+@click.option("--plan", "only_plan", is_flag=True, help=_("Say what would be done, and do nothing."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def run(
+    context: Context, /, database: bool, files: bool, full: bool, diff: bool, only_plan: bool, as_json: bool
+) -> None:
+    from rmc_dr import backup as story
+    from rmc_dr.errors import BadInput
+
+    context.json = as_json or context.json
+    if (full and diff) or (files and not database and (full or diff)):
+        raise BadInput(
+            "backup-what",
+            _("A backup of the database is either full or differential; files have no such kinds."),
+            _("For example: rmc-dr backup run --database --full"),
+        )
+    estate = context.estate()
+    everything = not (database or files)
+    plan = story.make_plan(
+        estate,
+        database=database or everything,
+        files=files or everything,
+        kind="full" if full else "diff" if diff else None,
+    )
+    if only_plan:
+        _show_plan(context, plan)
+        return
+    if not context.json:
+        _show_plan(context, plan)
+    done = story.run(estate, plan, _teller(context))
+    if context.json:
+        context.emit({**asdict(plan), **asdict(done)})
+        return
+    if done.label:
+        context.console.print(_("Database: {label}").format(label=done.label))
+    for host, snapshots in sorted(done.snapshots.items()):
+        for snapshot in snapshots:
+            context.console.print(
+                _("Files of {host}: {name}, snapshot {id}, {count} files").format(
+                    host=host, name=snapshot["name"], id=snapshot["id"], count=snapshot["files"]
+                )
+            )
+
+
+@backup.command(
+    name="list",
+    help=_("List the backups: age, size, what each depends on, lock, last proof, what is missing."),
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def list_(context: Context, /, as_json: bool) -> None:
+    from rmc_dr import backup as story
+    from rmc_dr.backups import faults
+    from rmc_dr.backups.judge import describe
+
+    seen = story.look(context.estate())
+    found = faults(seen)
+    if as_json or context.json:
+        context.emit({**asdict(seen), "faults": [asdict(fault) for fault in found]})
+        return
+    console = context.console
+    console.print(_database_table(seen))
+    console.print(_files_table(seen))
+    for what, said in seen.errors.items():
+        console.print(_("Unknown: {what}: {said}").format(what=what, said=said), markup=False, style="yellow")
+    for fault in found:
+        console.print(_("Missing: {what}").format(what=describe(fault)), markup=False, style="red")
+
+
+@backup.command(help=_("One line for monitoring; the exit code is 0 well, 1 warning, 2 critical, 3 unknown."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def status(context: Context, /, as_json: bool) -> None:
+    from rmc_dr import backup as story
+    from rmc_dr import schedule
+    from rmc_dr.backups import Level, level
+    from rmc_dr.errors import Error
+
+    try:
+        estate = context.estate()
+        seen = story.look(estate)
+        found = story.judge(estate, seen, schedule.late(estate))
+    except Error as error:
+        click.echo(_("BACKUP {level}: {said}").format(level=Level.UNKNOWN.name, said=error.message))
+        sys.exit(int(Level.UNKNOWN))
+    worst = level(found)
+    if as_json or context.json:
+        remarks = [{"level": item.level.name, "code": item.code, "text": item.text} for item in found]
+        context.emit({"level": worst.name, "remarks": remarks, "at": seen.at})
+    else:
+        said = "; ".join(remark.text for remark in found) or _well(seen)
+        click.echo(_("BACKUP {level}: {said}").format(level=worst.name, said=said))
+    sys.exit(int(worst))
+
+
+@backup.command(
+    help=_(
+        "Expire old backups with the keeper's key.\n\n"
+        "The newest chains stay, as many as the estate names; so does whatever a lock protects, and the "
+        "chain that was last verified. Nothing goes while the backups are not well."
+    )
+)
+@click.option("--plan", "only_plan", is_flag=True, help=_("Say what would go, and do nothing."))
+@click.option("--yes", is_flag=True, help=_("Do not ask."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def expire(context: Context, /, only_plan: bool, yes: bool, as_json: bool) -> None:
+    from rmc_dr import backup as story
+
+    context.json = as_json or context.json
+    estate = context.estate()
+    if only_plan or not yes:
+        plan = story.plan_expiry(estate)
+        _show_keeping(context, plan)
+        if only_plan or not click.confirm(_("Expire?")):
+            return
+    done = story.expire(estate, _teller(context))
+    if context.json:
+        context.emit(asdict(done))
+    else:
+        context.console.print(_("Expired: {labels}").format(labels=", ".join(done.expires) or _("nothing")))
+
+
+def _teller(context: Context) -> Callable[..., None]:
+    from rmc_dr.words import size
+
+    def tell(event: str, **fields: Any) -> None:
+        if context.json:
+            return
+        if event == "task" and fields.get("status") == "started":
+            context.console.print(f"  {fields['task']}", style="dim")
+        elif event == "note":
+            context.console.print(f"  {fields['text']}", markup=False)
+        elif event == "progress":
+            done, total = fields["done"], fields["total"]
+            context.console.print(
+                _("  {done} of {total} ({percent:.0f} %)").format(
+                    done=size(done), total=size(total), percent=100 * done / total
+                )
+            )
+
+    return tell
+
+
+def _show_plan(context: Context, plan: Plan) -> None:
+    if context.json:
+        context.emit(asdict(plan))
+        return
+    if plan.host:
+        context.console.print(
+            _("Database: {kind} backup on {host}, {why}.").format(
+                kind=_kind(plan.kind or ""), host=plan.host, why=plan.why
+            )
+        )
+    if plan.files:
+        context.console.print(_("Files of {hosts}.").format(hosts=", ".join(plan.files)))
+
+
+def _show_keeping(context: Context, plan: Keeping) -> None:
+    if context.json:
+        context.emit(asdict(plan))
+        return
+    context.console.print(
+        _("{count} full backups stay, with all that depends on them. To go: {labels}").format(
+            count=plan.full, labels=", ".join(plan.expires) or _("nothing")
+        )
+    )
+    reasons = {
+        "locked": _("a lock protects it"),
+        "lock-unknown": _("nobody knows whether a lock protects it"),
+        "verified": _("it was the last to be verified"),
+    }
+    for label, reason in plan.because:
+        context.console.print(_("{label} stays: {reason}").format(label=label, reason=reasons[reason]))
+
+
+def _database_table(seen: BackupsObservation) -> Table:
+    from rich.table import Table
+
+    from rmc_dr.words import size
+
+    table = Table(title=_("Database"), title_justify="left")
+    table.add_column(_("backup"), no_wrap=True)
+    for title in (
+        _("kind"),
+        _("age"),
+        _("size"),
+        _("stored"),
+        _("needs"),
+        _("locked until"),
+        _("verified"),
+    ):
+        table.add_column(title)
+    for one in seen.database or ():
+        table.add_row(
+            one.label,
+            _kind(one.kind),
+            _age(seen.at, one.stopped),
+            size(one.size),
+            size(one.stored),
+            " ".join(one.needs) or "-",
+            _when(one.locked_until, _("no lock") if seen.labels is not None else _("unknown")),
+            _when(one.verified, _("never")),
+        )
+    return table
+
+
+def _files_table(seen: BackupsObservation) -> Table:
+    from rich.table import Table
+
+    from rmc_dr.words import size
+
+    table = Table(title=_("Files"), title_justify="left")
+    for title in (
+        _("snapshot"),
+        _("host"),
+        _("what"),
+        _("age"),
+        _("files"),
+        _("size"),
+        _("locked until"),
+        _("verified"),
+    ):
+        table.add_column(title)
+    for one in seen.files or ():
+        table.add_row(
+            one.id,
+            one.host,
+            one.name,
+            _age(seen.at, one.taken),
+            str(one.files),
+            size(one.size),
+            _when(one.locked_until, _("no lock") if seen.labels is not None else _("unknown")),
+            _when(one.verified, _("never")),
+        )
+    return table
+
+
+def _kind(kind: str) -> str:
+    return {"full": _("full"), "diff": _("differential"), "incr": _("incremental")}.get(kind, kind)
+
+
+def _age(now: datetime, then: datetime) -> str:
+    from rmc_dr.words import spoken_duration
+
+    return spoken_duration((now - then).total_seconds())
+
+
+def _when(moment: datetime | None, otherwise: str) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else otherwise
+
+
+def _well(seen: BackupsObservation) -> str:
+    newest = seen.newest
+    return _("{label}, {age} old, archive up to date").format(
+        label=newest.label if newest else "-", age=_age(seen.at, newest.stopped) if newest else "-"
+    )

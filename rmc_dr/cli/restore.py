@@ -1,0 +1,143 @@
+"""`rmc-dr restore`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.i18n import _
+
+
+@click.group(help=_("Bring data back from the backups."))
+def restore() -> None:
+    """What is overwritten has a safety copy first, and the plan says what will be lost."""
+
+
+@restore.command(help=_("Bring the pair's database back to a moment, and make the pair whole again."))
+@click.option(
+    "--to",
+    "moment",
+    default="latest",
+    show_default=True,
+    metavar="TIME|latest",
+    help=_("The last moment whose writes are wanted, with its time zone."),
+)
+@click.option("--backup", "label", metavar="LABEL", help=_("Start from this backup."))
+@click.option("--on", "host", metavar="HOST", help=_("The host to restore on, where none takes writes."))
+@click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
+@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
+@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
+@click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
+@pass_context
+def database(
+    context: Context, /, moment: str, label: str | None, host: str | None, as_json: bool, **options: Any
+) -> None:
+    from datetime import UTC, datetime
+
+    from rmc_dr.cli.rebuild import rebuild_by_plan
+    from rmc_dr.plans.moment import parse
+
+    zone = context.estate().config.timezone
+    to = parse(moment, zone, datetime.now(UTC))
+    target = host or _primary(context)
+    rebuild_by_plan(
+        context,
+        "restore-database",
+        target,
+        as_json=as_json,
+        restore_on=target,
+        restore_to=str(to),
+        restore_set=label,
+        **options,
+    )
+
+
+@restore.command(help=_("Bring attachments back; what they replace is kept beside."))
+@click.option(
+    "--to",
+    "moment",
+    default="latest",
+    show_default=True,
+    metavar="TIME|latest",
+    help=_("The newest snapshot that is not younger than this, with its time zone."),
+)
+@click.option(
+    "--path", "paths", multiple=True, metavar="PATH", help=_("Only this file or folder; may be repeated.")
+)
+@click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
+@click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
+@pass_context
+def files(context: Context, /, moment: str, paths: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from rmc_dr.cli.rebuild import confirm
+    from rmc_dr.plans.moment import parse
+    from rmc_dr.restore_files import restore_files
+
+    context.json = as_json or context.json
+    estate = context.estate()
+    to = parse(moment, estate.config.timezone, datetime.now(UTC))
+    confirm(",".join(host.name for host in estate.group("appserver")), yes)
+    done = restore_files(estate, to, paths, _silent)
+    if context.json:
+        context.emit([asdict(host) for host in done])
+        return
+    for host in done:
+        context.console.print(
+            _(
+                "{host}: {restored} files brought back, {replaced} replaced, {same} as they were; snapshot "
+                "{snapshot} of {taken}."
+            ).format(**asdict(host))
+        )
+        if host.aside:
+            context.console.print(_("What was replaced lies in {path}.").format(path=host.aside))
+
+
+@restore.command(help=_("List the safety copies of earlier restores, and remove them once you are sure."))
+@click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
+@click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
+@click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
+@pass_context
+def release(context: Context, /, plan_only: bool, yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from rmc_dr import safety_copies as story
+    from rmc_dr.cli.rebuild import confirm
+    from rmc_dr.words import size
+
+    context.json = as_json or context.json
+    estate = context.estate()
+    found = story.safety_copies(estate, _silent)
+    if not context.json:
+        for copy in found:
+            context.console.print(f"  {copy.host}: {copy.path} ({size(copy.bytes)})")
+    if found and not plan_only:
+        confirm(estate.name, yes)
+        found = story.release(estate, _silent)
+    if context.json:
+        context.emit({"released": not plan_only, "copies": [asdict(copy) for copy in found]})
+    elif not found:
+        context.console.print(_("There is no safety copy."))
+    elif not plan_only:
+        context.console.print(_("Removed: {count}.").format(count=len(found)))
+
+
+def _silent(*_event: object, **_fields: object) -> None:
+    """For playbooks that take a moment and are not followed."""
+
+
+def _primary(context: Context) -> str:
+    from rmc_dr.errors import Refused
+    from rmc_dr.rebuild import pair_state
+
+    pair = pair_state(context.estate())
+    if pair.primary is None:
+        raise Refused(
+            "no-primary",
+            _("No single host of the pair takes writes (it is: {verdict}).").format(verdict=pair.verdict),
+            _("Look with `rmc-dr db status`, then name the host to restore on: --on HOST."),
+        )
+    return pair.primary

@@ -1,0 +1,152 @@
+"""The one path of every drill: users at work, something breaks, it recovers, the ledger is audited."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+from rmc_dr import content
+from rmc_dr.drill.users import acknowledged, audit, outage_after, users_at_work, wait_for
+from rmc_dr.estate import Estate
+from rmc_dr.i18n import _
+from rmc_dr.lab import load
+
+BEFORE_BREAK = 1000
+AFTER_RECOVERY = 200
+RESULT = "result.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a disaster needs to know: the users' ledger, and the steady moment just before it broke."""
+
+    ledger: Path
+    broke_at: float
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """``rto_seconds`` is None where it is the users' outage. ``split`` names its parts in seconds.
+
+    ``run`` is the record of what rmc-dr did, empty where the estate recovered by itself.
+    """
+
+    run: str = ""
+    rto_seconds: float | None = None
+    split: Mapping[str, float | None] = field(default_factory=dict)
+
+
+class Disaster(Protocol):
+    """What breaks and how it recovers. ``mend`` brings back, with the users at work, what is still broken."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def how(self) -> str: ...
+
+    def break_(self) -> None: ...
+
+    def recover(self, scene: Scene) -> Recovery: ...
+
+    def mend(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class DrillResult:
+    """What the drill measured. Counts are writes; ``outage_seconds`` is the clients' longest wait."""
+
+    drill: str
+    at: str
+    host: str
+    broke: str
+    run: str
+    rto_minutes: float
+    outage_seconds: float
+    split: Mapping[str, float | None]
+    acknowledged_before_break: int
+    acknowledged: int
+    unknown: int
+    unknown_present: int
+    present: int
+    lost: int
+    duplicated: int
+    attachments_acknowledged: int
+    attachments_missing: int
+
+    @property
+    def lossless(self) -> bool:
+        return not (self.lost or self.duplicated or self.attachments_missing)
+
+
+def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
+    """Break the lab under load, let it recover, and keep what it cost. Raises what the recovery raises."""
+    at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    folder = _folder() / f"{at}-{disaster.name}"
+    folder.mkdir(parents=True)
+    ledger = folder / "ledger.jsonl"
+    with users_at_work(estate, ledger):
+        say(_("Users are at work; waiting for {count} acknowledged writes.").format(count=BEFORE_BREAK))
+        before = wait_for(ledger, BEFORE_BREAK)
+        say(
+            _("{count} writes acknowledged. Breaking {host}: {how}.").format(
+                count=before, host=disaster.host, how=disaster.how
+            )
+        )
+        scene = Scene(ledger, time.monotonic())
+        disaster.break_()
+        recovery = disaster.recover(scene)
+        say(_("Recovered; watching the users work on."))
+        wait_for(ledger, acknowledged(ledger) + AFTER_RECOVERY)
+        disaster.mend()
+    seconds = recovery.rto_seconds
+    if seconds is None:
+        seconds, _end = outage_after(load.read_ledger(ledger), scene.broke_at)
+    result = DrillResult(
+        drill=disaster.name,
+        at=at,
+        host=disaster.host,
+        broke=disaster.how,
+        run=recovery.run,
+        rto_minutes=round(seconds / 60, 2),
+        split={name: None if part is None else round(part, 2) for name, part in recovery.split.items()},
+        acknowledged_before_break=before,
+        **audit(estate, ledger),
+    )
+    (folder / RESULT).write_text(json.dumps(asdict(result), indent=2) + "\n")
+    return result
+
+
+def _folder() -> Path:
+    return content.STATE / "drills"
+
+
+def results() -> list[DrillResult]:
+    """Every drill that ended on this machine, oldest first; what cannot be read is left out."""
+    kept = []
+    for path in sorted(_folder().glob(f"*/{RESULT}")):
+        try:
+            kept.append(DrillResult(**json.loads(path.read_text())))
+        except (ValueError, TypeError):
+            continue
+    return kept
+
+
+def trend(kept: list[DrillResult]) -> list[float | None]:
+    """Each RTO against the median of the earlier drills of its kind, as a ratio; None for a first. Pure."""
+    ratios: list[float | None] = []
+    for number, result in enumerate(kept):
+        kind = (result.drill, result.broke)
+        earlier = [one.rto_minutes for one in kept[:number] if (one.drill, one.broke) == kind]
+        usual = median(earlier) if earlier else 0
+        ratios.append(result.rto_minutes / usual if usual else None)
+    return ratios

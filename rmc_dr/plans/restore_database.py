@@ -1,0 +1,68 @@
+"""The rules of `rmc-dr restore database`: on the primary, or on a named host where none leads. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rmc_dr.errors import Refused
+from rmc_dr.estate import Estate, Host
+from rmc_dr.gates import PRIMARY_EXISTS
+from rmc_dr.i18n import _
+from rmc_dr.model import HostObservation, PairState, Plan, Reach, Request, Stage
+from rmc_dr.pair import Name
+from rmc_dr.plans.machine import refuse_unproven
+from rmc_dr.plans.moment import LATEST
+
+NAME = "restore-database"
+GROUP = "dbserver"
+
+
+def decide(
+    estate: Estate, stages: Sequence[Stage], request: Request, seen: HostObservation, pair: PairState
+) -> Plan:
+    """The plan. Raises Refused where going on could make it worse; nothing has changed by then."""
+    host = estate.host(request.target)
+    refuse_unproven(host, seen)
+    _refuse_strange_pair(pair)
+    _refuse_beside_primary(host, pair)
+    _refuse_silent(host, seen)
+    return Plan(NAME, host.name, tuple(stages), _destroys(host, str(request.options["restore_to"])))
+
+
+def _refuse_strange_pair(pair: PairState) -> None:
+    if pair.verdict not in PRIMARY_EXISTS | {Name.NO_PRIMARY}:
+        raise Refused(
+            "strange-pair",
+            _("The database pair is in the state {verdict}.").format(verdict=pair.verdict),
+            _("Each disk may hold writes that the other lacks; look with `rmc-dr db status` first."),
+        )
+
+
+def _refuse_beside_primary(host: Host, pair: PairState) -> None:
+    if pair.primary not in (None, host.name):
+        raise Refused(
+            "not-the-primary",
+            _("{primary} takes the writes, not {host}.").format(primary=pair.primary, host=host.name),
+            _("A restore begins on the primary: leave out --on, or name {primary}.").format(
+                primary=pair.primary
+            ),
+        )
+
+
+def _refuse_silent(host: Host, seen: HostObservation) -> None:
+    if seen.reach is not Reach.SYSTEM:
+        raise Refused(
+            "host-silent",
+            _("{host} does not answer as the installed system (it is: {reach}).").format(
+                host=host.name, reach=seen.reach
+            ),
+            _("Bring it up first, or rebuild it: docs/runbooks/rebuild-dbserver.md."),
+        )
+
+
+def _destroys(host: Host, moment: str) -> tuple[str, ...]:
+    if moment == LATEST:
+        return (_("{host}: the database; everything that was archived comes back").format(host=host.name),)
+    return (
+        _("{host}: every write of every application after {moment}").format(host=host.name, moment=moment),
+    )

@@ -1,0 +1,133 @@
+"""A slip is undone to a chosen moment, and files come back; what was there stands until it is released."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from datetime import UTC, datetime
+
+import pytest
+from conftest import Lab, serving
+from pair import DATA, Pair, mend
+
+pytestmark = [pytest.mark.lab, pytest.mark.long]
+PSQL = "runuser -u postgres -- psql -X -A -t -d management"
+
+
+@pytest.fixture
+def pair(healthy: Lab):
+    pair = Pair(healthy)
+    healthy.ok("backup", "run", "--database", timeout=600)
+    yield pair
+    healthy.run("runs", "abandon", "last", "--reason", "left by a test")
+    for host in ("db1", "db2"):
+        pair.on(host, "rm -f /etc/rmc-dr/held")
+    mend(healthy)
+    pair.until("healthy", seconds=300)
+    healthy.run("restore", "release", "--yes")
+
+
+def slip(pair: Pair) -> str:
+    """Rows are written, a moment passes, and a DELETE without WHERE follows; returns the moment between."""
+    sql(pair, pair.primary, "create table if not exists slip (n int); truncate slip")
+    sql(pair, pair.primary, "insert into slip select generate_series(1, 1000)")
+    time.sleep(1.5)
+    moment = sql(
+        pair, pair.primary, "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+    )
+    time.sleep(1.5)
+    sql(pair, pair.primary, "delete from slip")
+    return f"{moment}+00:00"
+
+
+def sql(pair: Pair, host: str, statement: str) -> str:
+    return pair.on(host, f'{PSQL} -c "{statement}"').strip()
+
+
+def undone(pair: Pair) -> None:
+    seen = pair.until("healthy", seconds=300)
+    primary = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "primary")
+    assert sql(pair, primary, "select count(*), sum(n) from slip") == "1000|500500"
+    assert serving(pair.lab)
+
+
+def test_a_slip_is_undone(pair: Pair):
+    moment = slip(pair)
+    before = pair.look()["seen"]["nodes"][0]["timeline"]
+    said = pair.lab.ok("restore", "database", "--to", moment, "--yes", "--json", timeout=1800)
+    undone(pair)
+    restored = [event for event in said.events() if event.get("event") == "facts"]
+    told = [fact["hosts"].get(pair.primary, {}) for fact in restored]
+    assert [facts["restore"]["backup"] for facts in told if "restore" in facts]
+    assert pair.look()["seen"]["nodes"][0]["timeline"] > before
+    assert "before-" in pair.on(pair.standby, f"ls -d {DATA}.before-*"), "the safety copy stands"
+    copies = json.loads(pair.lab.ok("restore", "release", "--plan", "--json").out)["copies"]
+    assert [copy["host"] for copy in copies] == [pair.standby]
+    pair.lab.ok("restore", "release", "--yes")
+    assert "before-" not in pair.on(pair.standby, "ls /srv/postgresql/17")
+
+
+def test_everything_archived_comes_back(pair: Pair):
+    slip(pair)
+    pair.lab.ok("restore", "database", "--yes", timeout=1800)
+    seen = pair.until("healthy", seconds=300)
+    primary = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "primary")
+    assert sql(pair, primary, "select count(*) from slip") == "0", "the last write was archived and came back"
+
+
+def test_a_killed_restore_is_resumed(pair: Pair):
+    moment = slip(pair)
+    began = datetime.now(UTC).isoformat()
+    child = pair.lab.popen("restore", "database", "--to", moment, "--yes")
+    try:
+        deadline = time.monotonic() + 300
+        while "restore" not in begun_since(pair.lab, began):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        time.sleep(2)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait(timeout=30)
+    pair.lab.ok("resume", timeout=1800)
+    undone(pair)
+
+
+def begun_since(lab: Lab, moment: str) -> list[str]:
+    """The stages that the last run has begun, if it is younger than the moment."""
+    events = lab.ok("runs", "show", "last", "--json").events()
+    return [event["name"] for event in events if event["event"] == "stage-started" and event["time"] > moment]
+
+
+def test_what_is_refused(pair: Pair):
+    for words, code, hint in (
+        (["--to", "2026-11-24 03:00"], 2, "2026-11-24T03:00:00+08:00"),
+        (["--to", "2126-11-24T03:00:00Z"], 2, "latest"),
+        (["--to", "tomorrow"], 2, "latest"),
+        (["--on", pair.standby], 3, pair.primary),
+    ):
+        said = pair.lab.run("restore", "database", "--yes", *words)
+        assert (said.code, hint in said.err, "Traceback" in said.err) == (code, True, False), said.err
+    plan = pair.lab.ok("restore", "database", "--plan", "--json").events()[0]
+    assert [stage["name"] for stage in plan["stages"]][2:4] == ["safety", "restore"]
+
+
+def test_files_come_back(healthy: Lab):
+    folder = "/srv/attachments/management/probe"
+    on = ["lab", "exec", "app1", "--", "sh", "-c"]
+    healthy.ok(
+        *on,
+        f"mkdir -p {folder}; echo one >{folder}/lost; echo two >{folder}/spoiled; chown -R liberty: {folder}",
+    )
+    healthy.ok("backup", "run", "--files", timeout=600)
+    healthy.ok(*on, f"rm {folder}/lost; echo encrypted >{folder}/spoiled; echo new >{folder}/newer")
+    said = json.loads(
+        healthy.ok("restore", "files", "--path", "management/probe", "--yes", "--json", timeout=600).out
+    )
+    assert (said[0]["restored"], said[0]["replaced"]) == (1, 1)
+    assert healthy.ok(*on, f"cat {folder}/lost {folder}/spoiled {folder}/newer").out == "one\ntwo\nnew\n"
+    assert healthy.ok(*on, f"cat {said[0]['aside']}/management/probe/spoiled").out == "encrypted\n"
+    assert healthy.ok(*on, f"stat -c %U {folder}/lost").out == "liberty\n"
+    for words in (["--path", "../etc"], ["--path", "/etc"]):
+        assert healthy.run("restore", "files", "--yes", *words).code == 2
+    healthy.ok(*on, f"rm -r {folder} {said[0]['aside']}")

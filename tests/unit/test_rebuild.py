@@ -1,0 +1,132 @@
+"""Who may begin or go on with a run: the locks and the kit come before its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rmc_dr import rebuild, record
+from rmc_dr.errors import Locked, Refused
+from rmc_dr.estate import Estate
+from rmc_dr.kit.manifest import Manifest
+from rmc_dr.model import Plan, Request
+from rmc_dr.record import RunState, read, run_dir
+
+NOW = datetime.now(UTC)
+PLAN = Plan("rebuild-appserver", "app1", ())
+
+
+@dataclass
+class Around:
+    """What stands in for the kit's proof, the primary and the engine."""
+
+    kit: str = "a" * 64
+    expires: datetime = NOW + timedelta(days=1)
+    lock: Exception | None = None
+    stop: Exception | None = None
+    held: list[str] = field(default_factory=list)
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def verify(self, _estate: Estate, accept_expired: str | None = None) -> Any:
+        if self.expires < NOW and not accept_expired:
+            raise Refused("kit-expired", "The kit expired.", "Build a new one.")
+        manifest = SimpleNamespace(built=NOW - timedelta(days=9), expires=self.expires)
+        in_date = Manifest.in_date(manifest, NOW)  # type: ignore[arg-type]
+        return SimpleNamespace(sha256=self.kit, root=Path("/kit"), in_date=lambda _now: in_date)
+
+    @contextmanager
+    def hold(self, _estate: Estate, name: str, _break_lock: str | None = None) -> Iterator[Any]:
+        if self.lock:
+            raise self.lock
+        self.held.append(name)
+        yield lambda: True
+
+    def execute(self, run: Any) -> None:
+        self.asked = dict(run.request.options)
+        if self.stop:
+            run.journal.append("run-finished", outcome="failed", reason="x", hint="y")
+            raise self.stop
+        run.journal.append("run-finished", outcome="recovered", rto_seconds=1)
+
+
+@pytest.fixture
+def around(state: Path, monkeypatch: pytest.MonkeyPatch) -> Around:
+    around = Around()
+    monkeypatch.setattr(rebuild.kit_verify, "verify", around.verify)
+    monkeypatch.setattr(rebuild, "hold_estate_lock", around.hold)
+    monkeypatch.setattr(rebuild.engine, "execute", around.execute)
+    return around
+
+
+def start(estate: Estate, **options: Any) -> str:
+    return rebuild.start(estate, PLAN, Request(PLAN.name, "app1", options), [])
+
+
+def fail(estate: Estate, around: Around, **options: Any) -> str:
+    """A run that has failed in the middle; returns its id."""
+    around.stop = RuntimeError("stopped")
+    with pytest.raises(RuntimeError):
+        start(estate, **options)
+    around.stop = None
+    return next(record.runs()).run_id
+
+
+def accepted(run_id: str) -> list[str]:
+    return [str(event.get("reason")) for event in RunState.of(read(run_dir(run_id))).accepted]
+
+
+def test_the_run_bears_the_name_of_its_lock(estate: Estate, around: Around) -> None:
+    assert around.held == [start(estate)] == [run.run_id for run in record.runs()]
+
+
+@pytest.mark.parametrize("lock", [Locked("estate-locked", "theirs-1 holds it.", "Speak to them."), OSError()])
+def test_a_second_operator_is_refused_without_a_run_of_his_own(
+    estate: Estate, around: Around, lock: Exception
+) -> None:
+    around.lock = lock
+    with pytest.raises(type(lock)):
+        start(estate)
+    assert list(record.runs()) == []
+    around.lock = None
+    assert start(estate)
+
+
+def test_a_run_goes_on_with_the_kit_that_it_began_with(estate: Estate, around: Around) -> None:
+    run_id = fail(estate, around)
+    began_with, around.kit = around.kit, "b" * 64
+    with pytest.raises(Refused) as refused:
+        rebuild.resume(estate, [])
+    assert refused.value.code == "kit-changed"
+    assert f"rmc-dr runs abandon {run_id} --reason" in refused.value.hint
+    assert RunState.of(read(run_dir(run_id))).resumes == ()
+    around.kit = began_with
+    assert rebuild.resume(estate, []) == run_id
+
+
+def test_a_kit_that_expired_meanwhile_can_be_accepted(estate: Estate, around: Around) -> None:
+    run_id = fail(estate, around)
+    around.expires = NOW - timedelta(hours=1)
+    with pytest.raises(Refused, match="expired"):
+        rebuild.resume(estate, [])
+    rebuild.resume(estate, [], accept_expired_kit="the change board agreed", break_lock="theirs-1")
+    assert accepted(run_id) == ["the change board agreed"]
+    assert around.asked == {"accept_expired_kit": "the change board agreed", "break_lock": "theirs-1"}
+
+
+def test_a_reason_is_recorded_where_it_decided_something(estate: Estate, around: Around) -> None:
+    assert accepted(start(estate, accept_expired_kit="in any case")) == []
+    around.expires = NOW - timedelta(hours=1)
+    assert accepted(start(estate, accept_expired_kit="in any case")) == ["in any case"]
+
+
+def test_what_was_asked_for_is_asked_for_again(estate: Estate, around: Around) -> None:
+    fail(estate, around, wipe_data=True)
+    rebuild.resume(estate, [])
+    assert around.asked == {"wipe_data": True}
