@@ -55,8 +55,8 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
         wanted = [host for host in hosts if _needs_install(host, manifest)]
         kept = [host for host in hosts if host not in wanted]
         wanted += _boot(estate, kept, say)
-        wanted += _silent_applications(estate, [host for host in kept if host not in wanted])
         _install(estate, wanted, manifest, say)
+        _install_silent(estate, [host for host in kept if host not in wanted], manifest, say)
     say(_("The lab is up: {hosts}.").format(hosts=_names(hosts)))
     return estate
 
@@ -74,8 +74,8 @@ def heal(estate: Estate, names: Sequence[str], say: Say) -> None:
         manifest = verify.verify(estate)
         wanted = [host for host in hosts if condition.of(hardware.of(host.name)).broken]
         wanted += _boot(estate, [host for host in hosts if host not in wanted], say)
-        wanted += _silent_applications(estate, [host for host in hosts if host not in wanted])
         _install(estate, wanted, manifest, say)
+        _install_silent(estate, [host for host in hosts if host not in wanted], manifest, say)
     say(_("Well: {hosts}.").format(hosts=_names(hosts)))
 
 
@@ -125,6 +125,11 @@ def _boot(estate: Estate, hosts: Sequence[Host], say: Say) -> list[Host]:
         return not presence.answers(estate, host, "system", ANSWER_SECONDS)
 
     return _those(fails, hosts)
+
+
+def _install_silent(estate: Estate, hosts: Sequence[Host], manifest: Manifest, say: Say) -> None:
+    """Application servers that do not serve are installed anew, once the hosts that they need are up."""
+    _install(estate, _silent_applications(estate, hosts), manifest, say)
 
 
 def _silent_applications(estate: Estate, hosts: Sequence[Host]) -> list[Host]:
