@@ -160,6 +160,18 @@ def _reinstall_member(look: Look) -> Answer:
     return _reinstall(look) if answer.yes else answer
 
 
+def _nobody_else_leads(look: Look) -> Answer:
+    if look.pair.primary not in (None, look.host.name):
+        return Answer(
+            False,
+            _("{primary} takes the writes, not {host}").format(
+                primary=look.pair.primary, host=look.host.name
+            ),
+            _('Close the run: `rmc-dr runs abandon last --reason "..."`, then restore on the primary.'),
+        )
+    return _system_answers(look)
+
+
 def _nobody_leads(look: Look) -> Answer:
     """The data of a host is written over only while no host takes writes."""
     if look.pair.primary is not None or look.pair.verdict not in ("no-primary", "unknown"):
@@ -191,12 +203,13 @@ GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
         "verify": _start,
     },
     "restore-database": {
-        "safety": _system_answers,
+        "safety": _nobody_else_leads,
         "restore": _nobody_leads,
         "check": _nobody_leads,
-        "lead": _system_answers,
+        "lead": _nobody_else_leads,
         "start": _start,
         "verify": _start,
         "open": _open,
+        "rejoin": _start,
     },
 }

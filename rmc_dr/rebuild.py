@@ -22,6 +22,8 @@ from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.pair import Role, verdict
 from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database, with_hosts
+from rmc_dr.plans.moment import LATEST
+from rmc_dr.plans.restore_database import GivenUp
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
@@ -132,6 +134,19 @@ def pair_state(estate: Estate) -> PairState:
     return PairState(str(verdict(seen).name), primaries[0] if len(primaries) == 1 else None)
 
 
+def given_up(estate: Estate) -> list[GivenUp]:
+    """What the restores recorded on this machine have left behind."""
+    return [
+        GivenUp(run.run_id, datetime.fromisoformat(moment), run.state.started)
+        for run in runs()
+        if run.state.estate == estate.name
+        and run.state.plan == restore_database.NAME
+        and run.state.started
+        and "lead" in run.state.completed
+        and (moment := run.state.about["options"]["restore_to"]) != LATEST
+    ]
+
+
 def _execute(
     estate: Estate,
     plan: Plan,
@@ -155,10 +170,9 @@ def _execute(
 
 
 def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
-    """The target is proven; after a restore the applications on it as well."""
-    hosts = [estate.host(plan.target)]
-    if plan.name == restore_database.NAME:
-        hosts += estate.group("appserver")
+    """The target is proven; after a restore the applications on it, for the pair becomes whole afterwards."""
+    restored = plan.name == restore_database.NAME
+    hosts = estate.group("appserver") if restored else [estate.host(plan.target)]
     return verify(estate, hosts, journal.path / "verify.xml")
 
 

@@ -34,13 +34,17 @@ class FilesBack:
 
 
 def restore_files(
-    estate: Estate, moment: Moment, paths: Sequence[str], on_event: Callable[..., object]
+    estate: Estate,
+    moment: Moment,
+    paths: Sequence[str],
+    on_event: Callable[..., object],
+    break_lock: str | None = None,
 ) -> list[FilesBack]:
     """Bring them back on every application server. Raises BadInput, Locked or Refused before anything
     changes; Error where a host fails, and what it has done so far is whole."""
     for path in paths:
         _refuse_outside(path)
-    with alone(estate, "restore files"):
+    with alone(estate, "restore files", break_lock):
         outcome = run_playbook(
             estate,
             "restore-files.yml",

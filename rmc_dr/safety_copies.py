@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rmc_dr import content
-from rmc_dr.errors import Error
+from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.exclusive import alone
+from rmc_dr.gates import PRIMARY_EXISTS
 from rmc_dr.i18n import _
+from rmc_dr.observe.pair import observe_pair
+from rmc_dr.pair import verdict
 from rmc_dr.runner import run_playbook
 
 OnEvent = Callable[..., object]
@@ -30,9 +33,17 @@ def safety_copies(estate: Estate, on_event: OnEvent) -> list[SafetyCopy]:
     return _play(estate, on_event, release=False)
 
 
-def release(estate: Estate, on_event: OnEvent) -> list[SafetyCopy]:
-    """Remove them all; returns what is gone. Raises Locked or Refused while a run is not finished, Error."""
-    with alone(estate, "restore release"):
+def release(estate: Estate, on_event: OnEvent, break_lock: str | None = None) -> list[SafetyCopy]:
+    """Remove them all; returns what is gone. Raises Locked, Error, and Refused while a run is not finished or
+    the pair has no primary."""
+    with alone(estate, "restore release", break_lock):
+        state = verdict(observe_pair(estate)).name
+        if state not in PRIMARY_EXISTS:
+            raise Refused(
+                "copies-needed",
+                _("The pair is {verdict}: a safety copy may be all there is.").format(verdict=state),
+                _("Look with `rmc-dr db status`; release them once the pair serves again."),
+            )
         return _play(estate, on_event, release=True)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
 
 
@@ -28,7 +29,8 @@ def restore() -> None:
 @click.option("--on", "host", metavar="HOST", help=_("The host to restore on, where none takes writes."))
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
-@click.option("--break-lock", metavar="RUN", help=_("Take the host from another run, named in full."))
+@click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
 def database(
@@ -38,9 +40,12 @@ def database(
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
     from rmc_dr.plans.moment import parse
+    from rmc_dr.plans.restore_database import refuse_given_up
+    from rmc_dr.rebuild import given_up
 
-    zone = context.estate().config.timezone
-    to = parse(moment, zone, datetime.now(UTC))
+    estate = context.estate()
+    to = parse(moment, estate.config.timezone, datetime.now(UTC))
+    refuse_given_up(to, given_up(estate))
     target = host or _primary(context)
     rebuild_by_plan(
         context,
@@ -67,9 +72,18 @@ def database(
     "--path", "paths", multiple=True, metavar="PATH", help=_("Only this file or folder; may be repeated.")
 )
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
-def files(context: Context, /, moment: str, paths: tuple[str, ...], yes: bool, as_json: bool) -> None:
+def files(
+    context: Context,
+    /,
+    moment: str,
+    paths: tuple[str, ...],
+    yes: bool,
+    break_lock: str | None,
+    as_json: bool,
+) -> None:
     from dataclasses import asdict
     from datetime import UTC, datetime
 
@@ -81,7 +95,7 @@ def files(context: Context, /, moment: str, paths: tuple[str, ...], yes: bool, a
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     confirm(",".join(host.name for host in estate.group("appserver")), yes)
-    done = restore_files(estate, to, paths, _silent)
+    done = restore_files(estate, to, paths, _silent, break_lock)
     if context.json:
         context.emit([asdict(host) for host in done])
         return
@@ -99,9 +113,10 @@ def files(context: Context, /, moment: str, paths: tuple[str, ...], yes: bool, a
 @restore.command(help=_("List the safety copies of earlier restores, and remove them once you are sure."))
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
-def release(context: Context, /, plan_only: bool, yes: bool, as_json: bool) -> None:
+def release(context: Context, /, plan_only: bool, yes: bool, break_lock: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from rmc_dr import safety_copies as story
@@ -116,7 +131,7 @@ def release(context: Context, /, plan_only: bool, yes: bool, as_json: bool) -> N
             context.console.print(f"  {copy.host}: {copy.path} ({size(copy.bytes)})")
     if found and not plan_only:
         confirm(estate.name, yes)
-        found = story.release(estate, _silent)
+        found = story.release(estate, _silent, break_lock)
     if context.json:
         context.emit({"released": not plan_only, "copies": [asdict(copy) for copy in found]})
     elif not found:

@@ -22,6 +22,7 @@ def decide(
     host = estate.host(request.target)
     refuse_unproven(host, seen)
     _refuse_without_primary(pair)
+    _refuse_diverged(host, pair)
     _refuse_healthy(host, pair, request)
     _refuse_only_copy(host, pair)
     return Plan(NAME, host.name, tuple(stages), _destroys(host, request))
@@ -33,6 +34,17 @@ def _refuse_without_primary(pair: PairState) -> None:
             "no-primary",
             _("No single host of the pair takes writes (it is: {verdict}).").format(verdict=pair.verdict),
             _("Look with `rmc-dr db status`: each disk may hold writes that the other lacks."),
+        )
+
+
+def _refuse_diverged(host: Host, pair: PairState) -> None:
+    if pair.verdict == Name.DIVERGED:
+        raise Refused(
+            "diverged",
+            _("{host} holds writes that the primary lacks, or the other way round.").format(host=host.name),
+            _("Nothing of it may be lost: `rmc-dr db reinit {host}` puts its data aside.").format(
+                host=host.name
+            ),
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
@@ -11,10 +13,19 @@ from rmc_dr.i18n import _
 from rmc_dr.model import HostObservation, PairState, Plan, Reach, Request, Stage
 from rmc_dr.pair import Name
 from rmc_dr.plans.machine import refuse_unproven
-from rmc_dr.plans.moment import LATEST
+from rmc_dr.plans.moment import LATEST, Moment
 
 NAME = "restore-database"
 GROUP = "dbserver"
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """The writes of this time were given up by an earlier restore."""
+
+    run: str
+    since: datetime
+    until: datetime
 
 
 def decide(
@@ -30,7 +41,8 @@ def decide(
 
 
 def _refuse_strange_pair(pair: PairState) -> None:
-    if pair.verdict not in PRIMARY_EXISTS | {Name.NO_PRIMARY}:
+    # Where a host is silent, etcd tells in the stage `safety` whether it leads.
+    if pair.verdict not in PRIMARY_EXISTS | {Name.NO_PRIMARY, Name.UNKNOWN}:
         raise Refused(
             "strange-pair",
             _("The database pair is in the state {verdict}.").format(verdict=pair.verdict),
@@ -58,6 +70,21 @@ def _refuse_silent(host: Host, seen: HostObservation) -> None:
             ),
             _("Bring it up first, or rebuild it: docs/runbooks/rebuild-dbserver.md."),
         )
+
+
+def refuse_given_up(moment: Moment, earlier: Sequence[GivenUp]) -> None:
+    """Raises Refused for a moment on a past that an earlier restore has left: it would not be reached."""
+    if moment.time is None:
+        return
+    for gone in earlier:
+        if gone.since < moment.time < gone.until:
+            raise Refused(
+                "given-up",
+                _("{moment} lies in what the restore {run} gave up; the backups lead past it.").format(
+                    moment=moment, run=gone.run
+                ),
+                _("Its safety copy holds that past, if it was not released: docs/runbooks/restore.md."),
+            )
 
 
 def _destroys(host: Host, moment: str) -> tuple[str, ...]:

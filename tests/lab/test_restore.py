@@ -110,6 +110,7 @@ def test_what_is_refused(pair: Pair):
         assert (said.code, hint in said.err, "Traceback" in said.err) == (code, True, False), said.err
     plan = pair.lab.ok("restore", "database", "--plan", "--json").events()[0]
     assert [stage["name"] for stage in plan["stages"]][2:4] == ["safety", "restore"]
+    assert {host for stage in plan["stages"] for host in stage["hosts"]} == {"app1", "db1", "db2"}
 
 
 def test_files_come_back(healthy: Lab):

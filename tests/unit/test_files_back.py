@@ -46,6 +46,25 @@ def test_no_snapshot_is_said(known):
         choose(known, datetime(2020, 1, 1, tzinfo=UTC).isoformat())
 
 
+@pytest.mark.parametrize("to", ["yesterday", "2026-11-24T00:00:00"])
+def test_what_is_no_moment_is_said(to):
+    with pytest.raises(Wrong, match=r"Nothing was changed\.$"):
+        choose(TAKEN, to)
+
+
+def test_what_is_kept_already_is_never_replaced(tmp_path: Path):
+    place, aside = write(tmp_path / "place", {"a": b"now"}), write(tmp_path / "aside", {"a": b"kept"})
+    with pytest.raises(Wrong, match="kept already"):
+        merge(write(tmp_path / "staged", {"a": b"before"}), place, aside)
+    assert (contents(place), contents(aside)) == ({"a": b"now"}, {"a": b"kept"})
+
+
+def test_a_file_where_a_folder_was_goes_aside(tmp_path: Path):
+    place, aside = write(tmp_path / "place", {"d": b"now"}), tmp_path / "aside"
+    assert merge(write(tmp_path / "staged", {"d/c": b"before"}), place, aside)["replaced"] == 1
+    assert (contents(place), contents(aside)) == ({"d/c": b"before"}, {"d": b"now"})
+
+
 trees = st.dictionaries(
     st.sampled_from(["a", "b", "d/c", "d/e/f", "g"]), st.binary(min_size=1, max_size=3), max_size=5
 )

@@ -56,6 +56,7 @@ def test_wiping_data_says_what_is_lost(estate):
     [
         (HostObservation("db1", Reach.FOREIGN), LEADING, "foreign-machine"),
         (HostObservation("db1", Reach.RESCUE, identity="another"), LEADING, "wrong-machine"),
+        (DEAD, PairState("diverged", "db2"), "diverged"),
         (ALIVE, PairState("healthy", "db2"), "healthy-host"),
         (ALIVE, PairState("healthy", "db1"), "healthy-host"),
         (ALIVE, PairState("standby-down", "db1"), "only-copy"),

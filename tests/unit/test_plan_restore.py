@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from rmc_dr.errors import Refused
 from rmc_dr.model import HostObservation, PairState, Reach, Request
 from rmc_dr.pair import Name
 from rmc_dr.plans import read_stages
-from rmc_dr.plans.restore_database import decide
+from rmc_dr.plans.moment import Moment
+from rmc_dr.plans.restore_database import GivenUp, decide, refuse_given_up
 from rmc_dr.words import plan_title, stage_title
 
 STAGES = read_stages(content.root() / "playbooks" / "restore-database.yml")
@@ -33,7 +36,7 @@ def look(verdict, primary, reach=Reach.SYSTEM):
 
 def test_stages_stand_in_the_order_of_the_runbook():
     assert NAMES == [
-        "quiesce", "close", "safety", "restore", "check", "lead", "start", "verify", "open",
+        "quiesce", "close", "safety", "restore", "check", "lead", "start", "verify", "open", "rejoin",
     ]  # fmt: skip
     assert [stage.name for stage in STAGES if stage.destructive] == ["restore"]
     assert all(stage.target for stage in STAGES), "by hand every stage knows its hosts"
@@ -60,7 +63,7 @@ def test_without_a_primary_a_named_host_will_do(estate):
         (ALIVE, PairState("split-brain"), "strange-pair"),
         (ALIVE, PairState("diverged", "db1"), "strange-pair"),
         (ALIVE, PairState("no-quorum"), "strange-pair"),
-        (ALIVE, PairState("unknown"), "strange-pair"),
+        (ALIVE, PairState("disagreement", "db1"), "strange-pair"),
         (HostObservation("db1", Reach.SILENT), PairState("no-primary"), "host-silent"),
         (HostObservation("db1", Reach.FOREIGN), PairState("no-primary"), "foreign-machine"),
         (
@@ -85,6 +88,26 @@ def test_data_is_written_over_once_the_pair_is_at_rest():
     assert gates.ask("restore", look("no-primary", None)).yes
     assert not gates.ask("restore", look("both-standby", None)).yes
     assert not gates.ask("restore", look("no-primary", None, Reach.SILENT)).yes
+
+
+@given(verdict=st.sampled_from(Name))
+def test_the_other_host_is_not_stopped_while_it_leads(verdict):
+    assert not gates.ask("safety", look(verdict, "db2")).yes
+    assert not gates.ask("lead", look(verdict, "db2")).yes
+    assert gates.ask("safety", look(verdict, "db1")).yes
+
+
+def test_a_moment_that_an_earlier_restore_gave_up_is_refused():
+    earlier = [GivenUp("run-1", at(2, 30), at(3, 0))]
+    for moment in (Moment(None), Moment(at(2, 30)), Moment(at(2, 0)), Moment(at(3, 1))):
+        refuse_given_up(moment, earlier)
+    with pytest.raises(Refused) as refused:
+        refuse_given_up(Moment(at(2, 40)), earlier)
+    assert (refused.value.code, "run-1" in refused.value.message) == ("given-up", True)
+
+
+def at(hour: int, minute: int) -> datetime:
+    return datetime(2026, 11, 24, hour, minute, tzinfo=UTC)
 
 
 @given(done=st.integers(0, len(NAMES)), reach=st.sampled_from(Reach))

@@ -41,7 +41,12 @@ class Wrong(Exception):
 def choose(snapshots: list[dict[str, Any]], to: str) -> dict[str, Any]:
     """The newest snapshot that is not younger than the moment. Raises Wrong where there is none."""
     known = sorted(snapshots, key=_taken)
-    limit = None if to == "latest" else datetime.fromisoformat(to)
+    try:
+        limit = None if to == "latest" else datetime.fromisoformat(to)
+    except ValueError:
+        raise Wrong(f"{to} is not a time. Nothing was changed.") from None
+    if limit is not None and limit.tzinfo is None:
+        raise Wrong(f"{to} does not say in which time zone. Nothing was changed.")
     fitting = [snapshot for snapshot in known if limit is None or _taken(snapshot) <= limit]
     if not fitting:
         first = f"; the oldest is of {_taken(known[0]).isoformat()}" if known else ""
@@ -60,6 +65,9 @@ def merge(staged: Path, folder: Path, aside: Path) -> dict[str, int]:
         place = folder / path.relative_to(staged)
         if path.is_dir() and not path.is_symlink():
             if not place.is_dir():
+                if place.exists() or place.is_symlink():
+                    _set_aside(place, aside / path.relative_to(staged))
+                    counts["replaced"] += 1
                 place.mkdir(parents=True)
                 shutil.copystat(path, place)
                 seen = path.stat()
@@ -69,14 +77,19 @@ def merge(staged: Path, folder: Path, aside: Path) -> dict[str, int]:
             if _same(path, place):
                 counts["same"] += 1
                 continue
-            kept = aside / path.relative_to(staged)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            place.rename(kept)
+            _set_aside(place, aside / path.relative_to(staged))
             counts["replaced"] += 1
         else:
             counts["restored"] += 1
         path.rename(place)
     return counts
+
+
+def _set_aside(place: Path, kept: Path) -> None:
+    if kept.exists() or kept.is_symlink():
+        raise Wrong(f"{kept} is kept already from an earlier restore; it was not overwritten.")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(kept)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -102,11 +115,15 @@ def bring_back(given: dict[str, Any]) -> dict[str, Any]:
     aside = folder.with_name(f"{folder.name}.before-{given['run']}")
     shutil.rmtree(beside, ignore_errors=True)
     wanted = [f"--include={folder / path.strip('/')}" for path in given["paths"]]
-    restic("restore", snapshot["id"], f"--target={beside}", *wanted)
-    staged = beside / folder.relative_to("/")
-    folder.mkdir(parents=True, exist_ok=True)
-    counts = merge(staged, folder, aside) if staged.is_dir() else {"restored": 0, "replaced": 0, "same": 0}
-    shutil.rmtree(beside)
+    try:
+        restic("restore", snapshot["id"], f"--target={beside}", *wanted)
+        staged = beside / folder.relative_to("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = (
+            merge(staged, folder, aside) if staged.is_dir() else {"restored": 0, "replaced": 0, "same": 0}
+        )
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     return {
         "changed": bool(counts["restored"] or counts["replaced"]),
         "snapshot": snapshot["short_id"],

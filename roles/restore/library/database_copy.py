@@ -20,6 +20,7 @@ short_description: Flush, hold, set aside, recover and check one node's copy of 
 description:
   - C(flush), on the primary, makes sure that its last write is archived and says which standby holds it too.
   - C(hold) stops Patroni and keeps it from starting again, also over a reboot, until C(free).
+  - C(stop) ends PostgreSQL, which a step that was cut may have left running.
   - C(aside) renames the data; it is the safety copy until somebody releases it.
   - C(recover) starts PostgreSQL for nobody but this module and waits until the restore's target is reached.
   - C(check) looks at every page and index, then stops PostgreSQL.
@@ -27,7 +28,7 @@ description:
 options:
   do:
     description: The step.
-    choices: [flush, hold, aside, recover, check, free]
+    choices: [flush, hold, stop, aside, recover, check, free]
     required: true
   data: {description: The data directory., type: path, required: true}
   run: {description: What names this restore; part of the safety copy's name., type: str, required: true}
@@ -85,7 +86,8 @@ class Node:
             check=False,
         )
         if check and done.returncode:
-            raise Wrong(f"{Path(words[0]).name} failed ({done.returncode}): {done.stderr.strip()[-500:]}")
+            said = " ".join(f"{done.stdout} {done.stderr}".split())[-500:]
+            raise Wrong(f"{Path(words[0]).name} failed ({done.returncode}): {said}")
         return done.stdout.strip()
 
     def sql(self, statement: str, database: str = "postgres", timeout: float = 60) -> str:
@@ -122,7 +124,8 @@ def flush(node: Node) -> dict:
             f"{users} connections of applications are open; stop those first. Nothing was changed.",
             True,
         )
-    node.sql(f"select pg_create_restore_point('rmc-dr {node.run}')")
+    # A moment is reached only by a commit after it; on a quiet night this is the one.
+    node.sql("select pg_current_xact_id()")
     lsn = node.sql("select pg_current_wal_insert_lsn()")
     wal = node.sql("select pg_walfile_name(pg_switch_wal())")
     deadline = time.monotonic() + node.timeout
@@ -150,9 +153,16 @@ def hold(node: Node) -> dict:
     node.held.parent.mkdir(parents=True, exist_ok=True)
     node.held.write_text(f"Patroni stays down for the restore {node.run}.\n")
     subprocess.run(["systemctl", "stop", "patroni.service"], check=True, timeout=node.timeout)
-    if node.runs():
-        raise Wrong("PostgreSQL goes on although Patroni has stopped.")
+    stop(node)
     return {"changed": True, "control": _control_data(node)}
+
+
+def stop(node: Node) -> dict:
+    """PostgreSQL ends in order, whoever started it; what a power cut left of it is cleared."""
+    if node.runs():
+        node.control("-w", "-m", "fast", "-t", "600", "stop", timeout=660)
+    (node.data / "postmaster.pid").unlink(missing_ok=True)
+    return {"changed": True}
 
 
 def _control_data(node: Node) -> dict:
@@ -217,6 +227,10 @@ def _last_words() -> str:
 def check(node: Node) -> dict:
     """Every page by its checksum, every heap and index by amcheck."""
     began = time.monotonic()
+    if not node.runs():  # a repeated stage: the last one was cut after PostgreSQL had stopped
+        node.control(
+            "-w", "-t", str(node.timeout), "-l", str(LOG), "-o", ALONE, "start", timeout=node.timeout
+        )
     databases = node.sql("select datname from pg_database where datallowconn order by 1").splitlines()
     lacking = [
         name
@@ -244,7 +258,15 @@ def free(node: Node) -> dict:
     return {"changed": True}
 
 
-STEPS = {"flush": flush, "hold": hold, "aside": aside, "recover": recover, "check": check, "free": free}
+STEPS = {
+    "flush": flush,
+    "hold": hold,
+    "stop": stop,
+    "aside": aside,
+    "recover": recover,
+    "check": check,
+    "free": free,
+}
 
 
 def main() -> None:
