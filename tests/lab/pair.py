@@ -30,7 +30,7 @@ class Pair:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        seen = self.until("healthy", "diverged", "standby-down", seconds=120)
+        seen = self.until("healthy", "diverged", "standby-down", "no-primary", seconds=120)
         if seen["verdict"] != "healthy":
             seen = self._healthy_again()
         roles = {node["role"]: node["name"] for node in seen["seen"]["nodes"]}
@@ -38,9 +38,12 @@ class Pair:
 
     def _healthy_again(self) -> dict[str, Any]:
         """A node that may not or cannot follow any more is made anew; what it held was a test's."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (seen := self.look())["verdict"] != "healthy":
             if time.monotonic() > deadline:
+                if seen["verdict"] == "no-primary":
+                    self.lab.ok("db", "failover", "--accept-loss", "--yes")
+                    seen = self.look()
                 other = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] != "primary")
                 kept = self.lab.ok("db", "reinit", other, "--yes", "--json").events()[-1]["kept"]
                 self.on(other, f"rm -rf {kept or DATA + '.kept'}")

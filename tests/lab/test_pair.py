@@ -196,9 +196,12 @@ def test_a_pair_whose_nodes_both_wrote_is_not_started(pair: Pair):
     assert all(
         pair.on(host, "systemctl is-active patroni || true").strip() != "active" for host in ("db1", "db2")
     )
-    # A person decides for the one that was promoted; the other's data is put aside and made anew.
+    # A person decides for the one that was promoted, which Patroni does not know to hold everything; the
+    # other's data is put aside and made anew.
     pair.on(pair.standby, "systemctl start patroni")
-    pair.until("standby-down", seconds=120)
+    pair.until("no-primary")
+    lab.ok("db", "failover", "--to", pair.standby, "--accept-loss", "--yes")
+    pair.until("standby-down")
     assert refusal(lab, "start") == (REFUSED, "both-hold-writes")
     again = result(lab.ok("db", "reinit", pair.primary, "--yes", "--json"))
     assert again["kept"]
