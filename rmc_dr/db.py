@@ -16,8 +16,9 @@ from rmc_dr.gates import PRIMARY_EXISTS
 from rmc_dr.i18n import _
 from rmc_dr.model import Plan, Request
 from rmc_dr.observe.dcs import observe_keys
+from rmc_dr.observe.holdings import observe_bytes
 from rmc_dr.observe.pair import observe_pair, tls_context
-from rmc_dr.observe.postgres import copy_progress
+from rmc_dr.observe.postgres import database_bytes
 from rmc_dr.observe.writes import Writes
 from rmc_dr.pair import Health, Name, PairObservation, Role, moves, verdict
 from rmc_dr.power import driver
@@ -28,7 +29,7 @@ SETTLE_SECONDS = (
 )
 WELL_SECONDS = 120
 PROBE_SECONDS = 10
-PROGRESS_SECONDS = 0.2
+PROGRESS_SECONDS = 1.0
 OLD_RUNS = 50
 
 
@@ -115,18 +116,19 @@ def reinit(estate: Estate, host: str, listeners: Sequence[Listener]) -> Reinited
     with at_work(estate, plan, Request(plan.name, plan.target), listeners) as work:
         seen = work.look()
         move = moves.reinit(seen, host)
-        with meanwhile(partial(_tell_progress, work, move.leader), PROGRESS_SECONDS):
+        whole = database_bytes(estate, estate.host(move.leader))
+        with meanwhile(partial(_tell_progress, work, host, whole), PROGRESS_SECONDS):
             outcome = work.play("reinit", target=host, keep=move.keep)
         after = work.wait_for(_goal(seen), WELL_SECONDS)
         kept = outcome.facts.get(host, {}).get("kept")
         return Reinited(work.journal.run_id, host, move.leader, kept, verdict(after).name)
 
 
-def _tell_progress(work: Work, leader: str) -> None:
-    progress = copy_progress(work.estate, work.estate.host(leader))
-    if progress is not None:
-        done, total = progress
-        work.journal.append("progress", done=done, total=total, what="copy of the primary")
+def _tell_progress(work: Work, host: str, whole: int | None) -> None:
+    """By what lies on the disk: a copy may come from the primary or from the backup."""
+    done = observe_bytes(work.estate, work.estate.host(host))
+    if done is not None:
+        work.journal.append("progress", done=done, total=whole, what="copy of the primary")
 
 
 def decide_failover(estate: Estate, to: str | None) -> tuple[Plan, moves.Failover]:

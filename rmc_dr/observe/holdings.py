@@ -14,12 +14,29 @@ from rmc_dr.pair import Holding
 
 PROGRAM = Path(__file__).with_name("holdings_remote.py")
 TIMEOUT_SECONDS = 60
+BYTES = "du --summarize --bytes \"$(sed -n 's/^ *data_dir: *//p' /etc/patroni/config.yml)/base\""
 
 
 def observe_holdings(estate: Estate, hosts: Sequence[Host]) -> tuple[Holding, ...]:
     """What each of them holds, side by side; a host that does not answer, or holds no data, is left out."""
     with ThreadPoolExecutor(max(1, len(hosts))) as pool:
         return tuple(found for found in pool.map(lambda host: _holding(estate, host), hosts) if found)
+
+
+def observe_bytes(estate: Estate, host: Host) -> int | None:
+    """How many bytes of data lie on a database host by now; None where it does not answer, or holds none."""
+    try:
+        done = subprocess.run(
+            [*ssh.command(estate, host), BYTES],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    words = done.stdout.split()
+    return int(words[0]) if words and words[0].isdigit() else None
 
 
 def _holding(estate: Estate, host: Host) -> Holding | None:

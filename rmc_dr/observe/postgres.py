@@ -79,9 +79,7 @@ select slot_name as name, active, coalesce(wal_status, '') as wal_status,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes
   from pg_replication_slots order by 1
 """
-COPY: LiteralString = """
-select backup_streamed, backup_total from pg_stat_progress_basebackup order by backup_streamed desc limit 1
-"""
+SIZE: LiteralString = "select sum(pg_database_size(oid))::bigint from pg_database"
 ARCHIVER: LiteralString = """
 select waiting.count as waiting, waiting.seconds::float as waiting_seconds,
        last_archived_time as last_archived, last_failed_time as last_failed, failed_count as failed
@@ -111,14 +109,14 @@ def observe_node(estate: Estate, host: Host) -> Node:
         return Node(host.name, Role.DOWN if starting else Role.UNKNOWN, host.address, said)
 
 
-def copy_progress(estate: Estate, host: Host) -> tuple[int, int | None] | None:
-    """How far the base backup that a host sends is, in bytes: done and in all; None where it sends none."""
+def database_bytes(estate: Estate, host: Host) -> int | None:
+    """The size of all databases of a host in bytes; None where it cannot be asked."""
     try:
         with connect(estate, host) as connection:
-            row = connection.execute(COPY).fetchone()
+            row = connection.execute(SIZE).fetchone()
     except psycopg.Error:
         return None
-    return None if row is None else (int(row[0]), None if row[1] is None else int(row[1]))
+    return None if row is None else int(row[0])
 
 
 def observe_archiver(estate: Estate, host: Host) -> Archiver:

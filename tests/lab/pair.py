@@ -30,13 +30,26 @@ class Pair:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        seen = self.until("healthy", "diverged", seconds=120)
-        if seen["verdict"] == "diverged":
-            standby = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "standby")
-            self.on("db1", f"patronictl -c /etc/patroni/config.yml reinit pair {standby} --force --wait")
-            seen = self.until("healthy", seconds=120)
+        seen = self.until("healthy", "diverged", "standby-down", "no-primary", seconds=120)
+        if seen["verdict"] != "healthy":
+            seen = self._healthy_again()
         roles = {node["role"]: node["name"] for node in seen["seen"]["nodes"]}
         self.primary, self.standby = roles["primary"], roles["standby"]
+
+    def _healthy_again(self) -> dict[str, Any]:
+        """A node that may not or cannot follow any more is made anew; what it held was a test's."""
+        deadline = time.monotonic() + 60
+        while (seen := self.look())["verdict"] != "healthy":
+            if time.monotonic() > deadline:
+                if seen["verdict"] == "no-primary":
+                    self.lab.ok("db", "failover", "--accept-loss", "--yes")
+                    seen = self.look()
+                other = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] != "primary")
+                kept = self.lab.ok("db", "reinit", other, "--yes", "--json").events()[-1]["kept"]
+                self.on(other, f"rm -rf {kept or DATA + '.kept'}")
+                return self.until("healthy", seconds=120)
+            time.sleep(1)
+        return seen
 
     def look(self) -> dict[str, Any]:
         said = self.lab.run("db", "status", "--json")
@@ -70,7 +83,8 @@ def mend(lab: Lab) -> None:
         lab.run("lab", "exec", host, "sh", "-c", "nft delete table inet cut; systemctl start etcd")
     for host in ("db1", "db2"):
         lab.run("lab", "exec", host, "systemctl", "start", "patroni")
-    lab.run("lab", "exec", "db1", "patronictl", "-c", "/etc/patroni/config.yml", "resume")
+    for words in (["resume"], ["edit-config", "--quiet", "--force", "-s", "postgresql.use_pg_rewind=true"]):
+        lab.run("lab", "exec", "db1", "patronictl", "-c", "/etc/patroni/config.yml", *words)
     lab.ok("lab", "heal")
 
 
