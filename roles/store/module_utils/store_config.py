@@ -30,8 +30,8 @@ def missing(data: Path) -> list[str]:
 
 
 # Monitor and OSD on the loopback, one copy of everything: the disk below is the host's concern, and what must
-# outlive it is copied elsewhere. Without tcp_nodelay a small object takes 44 ms instead of 2. The gateway's log
-# keeps one line a request (rgw_access): who deleted what is evidence.
+# outlive it is copied elsewhere. Without tcp_nodelay a small object takes 44 ms instead of 2. The log of the
+# gateway keeps one line a request (rgw_access): who deleted what is evidence.
 TEXT = """\
 # Written by rmc-dr (role store).
 [global]
