@@ -51,7 +51,7 @@ def pair(lab: Lab) -> Iterator[Pair]:
 
 def refusal(lab: Lab, *words: str) -> tuple[int, str]:
     """Exit code and the error's stable name."""
-    said = lab.run(*words, "--json")
+    said = lab.run("--json", *words)
     return said.code, str(said.events()[-1].get("error"))
 
 
@@ -83,7 +83,7 @@ def test_a_wrong_machine_that_answers_is_refused_before_a_run_begins(dead: Lab, 
 
 
 BUSY = "table inet busy"
-NO_ANSWER = "chain input { type filter hook input priority -300; tcp dport 9443 drop; }"
+NO_ANSWER = "chain input { type filter hook input priority -300; tcp dport 9443 drop; };"
 
 
 @pytest.fixture
