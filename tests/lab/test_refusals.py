@@ -177,6 +177,7 @@ def test_a_kit_that_somebody_touched_is_refused(
     assert refusal(dead, "-i", inventory, *REBUILD) == (REFUSED, code)
 
 
+@pytest.mark.long  # the pair is torn, and one of its nodes must be copied anew afterwards
 def test_a_pair_in_split_brain_is_refused(pair: Pair, dead: Lab):
     pair.on(pair.standby, f"{KILL_PATRONI}; {RUN} promote")
     pair.until("split-brain")
