@@ -16,7 +16,7 @@ from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate, Host, Identity
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
-from rmc_dr.record import append_line, local_lock
+from rmc_dr.record import append_entry, local_lock
 
 READER = Path("roles/os_install/module_utils/disk_identity.py")
 RECORD = "adoptions.jsonl"
@@ -139,7 +139,7 @@ def _write(estate: Estate, host: Host, identity: Identity) -> Path:
 
 
 def _record(estate: Estate, host: Host, identity: Identity, seen: SeenMachine) -> None:
-    append_line(
+    append_entry(
         estate.private_dir / RECORD,
         operator=getpass.getuser(),
         host=host.name,

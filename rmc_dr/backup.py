@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from rmc_dr import backup_record, content
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Keeping, Level, Limits, Remark, faults, keeping, remarks
+from rmc_dr.command import meanwhile
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
@@ -146,25 +146,14 @@ def _alone(estate: Estate, *repositories: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _watching(estate: Estate, plan: Plan, on_event: OnEvent) -> Iterator[None]:
+def _watching(estate: Estate, plan: Plan, on_event: OnEvent) -> AbstractContextManager[None]:
     """Tell how far the database's backup is, for as long as the block lasts."""
-    ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(LOOK_SECONDS):
-            if told := running(estate, estate.host(plan.host)):
-                on_event("progress", done=told[0], total=told[1])
+    def tell() -> None:
+        if told := running(estate, estate.host(plan.host)):
+            on_event("progress", done=told[0], total=told[1])
 
-    watcher = threading.Thread(target=watch, daemon=True) if plan.host else None
-    if watcher:
-        watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        if watcher:
-            watcher.join()
+    return meanwhile(tell, LOOK_SECONDS) if plan.host else nullcontext()
 
 
 def look(estate: Estate) -> BackupsObservation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmc_dr import content
+from rmc_dr.files import append_line
 from rmc_dr.record import plain
 
 What = Literal["database", "files", "expire", "verify"]
@@ -35,14 +35,7 @@ def folder() -> Path:
 
 def append(estate: str, entry: Entry) -> None:
     """Keep one entry, on the disk before this returns."""
-    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-    line = json.dumps(plain(asdict(entry)), ensure_ascii=False) + "\n"
-    handle = os.open(_path(estate), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(handle, line.encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    append_line(_path(estate), json.dumps(plain(asdict(entry)), ensure_ascii=False))
 
 
 def entries(estate: str) -> Iterator[Entry]:

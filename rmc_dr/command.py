@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any
 
 from rmc_dr import content
-from rmc_dr.errors import Error, ExitCode, Refused
+from rmc_dr.errors import Error, ExitCode, Interrupted
 from rmc_dr.estate import Estate
 from rmc_dr.exclusive import alone, canceled_by_signal
 from rmc_dr.i18n import _
-from rmc_dr.model import Answer, Check, Plan, Request
+from rmc_dr.model import Check, Plan, Request
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.pair import Name, PairObservation, verdict
 from rmc_dr.plans import read_stages
@@ -28,12 +28,6 @@ from rmc_dr.runner import Outcome, end_leftovers, run_playbook
 
 Listener = Callable[[Event], None]
 LOOK_SECONDS = 1.0
-
-
-class Interrupted(Error):
-    """The operator stopped the command."""
-
-    exit_code = ExitCode.INTERRUPTED
 
 
 def plan_of(name: str, target: str, destroys: Sequence[str] = ()) -> Plan:
@@ -77,23 +71,6 @@ class Work:
                 )
             time.sleep(LOOK_SECONDS)
         return self.look()
-
-    def gate(self, stage: str, answer: Answer) -> None:
-        """Record the answer. Raises Refused unless it is yes."""
-        self.journal.append(
-            "gate",
-            stage=stage,
-            question=f"may {stage} begin",
-            answer="yes" if answer.yes else "no",
-            reason=answer.reason,
-            hint=answer.hint,
-        )
-        if not answer.yes:
-            raise Refused(
-                f"gate-{stage}",
-                _("The stage {stage} is not begun: {reason}.").format(stage=stage, reason=answer.reason),
-                answer.hint,
-            )
 
     def prove(self, stage: str, checks: Sequence[Check]) -> None:
         """Record what was proven. Raises Error where something was not."""

@@ -23,7 +23,7 @@ from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.model import Check
-from rmc_dr.record import append_line
+from rmc_dr.record import append_entry
 from rmc_dr.runner import Outcome, run_playbook
 
 PLAYBOOK = "deploy.yml"
@@ -117,13 +117,13 @@ def _recorded(estate: Estate, **what: str | None) -> Iterator[None]:
     """Two lines in the record of deploys: what begins, and how it ended (an error's code, or `deployed`)."""
     entry = {"operator": getpass.getuser(), "control": socket.gethostname(), "estate": estate.name, **what}
     path = content.STATE / "deploys" / RECORD
-    append_line(path, **entry, outcome="begun")
+    append_entry(path, **entry, outcome="begun")
     try:
         yield
     except Error as error:
-        append_line(path, **entry, outcome=error.code)
+        append_entry(path, **entry, outcome=error.code)
         raise
-    append_line(path, **entry, outcome="deployed")
+    append_entry(path, **entry, outcome="deployed")
 
 
 def _application(estate: Estate, name: str) -> Application:

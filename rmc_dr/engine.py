@@ -11,6 +11,7 @@ from typing import Any
 from rmc_dr import gates, target_lock
 from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
 from rmc_dr.estate import Estate, with_new_secrets
+from rmc_dr.gate_passing import pass_gate
 from rmc_dr.i18n import _
 from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
@@ -72,7 +73,7 @@ def _run_stages(run: Run) -> None:
     for stage in _remaining(run):
         _stop_if_asked(run, stage)
         look = _look(run, checks)
-        _pass_gate(run, stage, look)
+        pass_gate(run.journal, stage.name, gates.ask(stage.name, look))
         _stop_if_asked(run, stage)
         started = time.monotonic()
         outcome = _run_stage(run, stage)
@@ -162,24 +163,6 @@ def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
     )
     wanted = host.identity.machine if host.identity else ""
     return gates.Look(run.request, wanted, seen, pair, checks)
-
-
-def _pass_gate(run: Run, stage: Stage, look: gates.Look) -> None:
-    answer = gates.ask(stage.name, look)
-    run.journal.append(
-        "gate",
-        stage=stage.name,
-        question=f"may {stage.name} begin",
-        answer="yes" if answer.yes else "no",
-        reason=answer.reason,
-        hint=answer.hint,
-    )
-    if not answer.yes:
-        raise Refused(
-            f"gate-{stage.name}",
-            _("The stage {stage} is not begun: {reason}.").format(stage=stage.name, reason=answer.reason),
-            answer.hint,
-        )
 
 
 def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Small files, written whole or not at all."""
+"""Small files, written whole or not at all, and records that only grow."""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line to a record that root alone reads; on the disk when this returns."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(handle, f"{line}\n".encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -23,6 +23,7 @@ from typing import Any
 
 from rmc_dr import __version__, content, locks
 from rmc_dr.errors import BadInput, Error, Locked
+from rmc_dr.files import append_line
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
 from rmc_dr.model import Plan, Request
@@ -30,7 +31,7 @@ from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "append_line", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run",
+    "append_entry", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run",
     "plain", "read", "run_dir", "runs", "to_line",
 ]  # fmt: skip
 
@@ -187,14 +188,10 @@ class Journal:
         self.close()
 
 
-def append_line(path: Path, **entry: Any) -> None:
-    """Add one line, with the time, to a record that is no run's; returns once the disk has it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def append_entry(path: Path, **entry: Any) -> None:
+    """Add one entry, with the time, to a record that is no run's; on the disk when this returns."""
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **plain(entry)}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_line(path, json.dumps(line, ensure_ascii=False))
 
 
 def to_line(event: Event) -> bytes:

@@ -9,6 +9,7 @@ from rmc_dr import fence, journey
 from rmc_dr.command import Listener, Work, at_work, plan_of
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
+from rmc_dr.gate_passing import pass_gate
 from rmc_dr.gates import PRIMARY_EXISTS, YES
 from rmc_dr.i18n import _
 from rmc_dr.model import Answer, Plan, Reach, Request
@@ -88,7 +89,7 @@ def _work(estate: Estate, plan: Plan, listeners: Sequence[Listener], story: Call
 def _stop(work: Work, writes: bool) -> None:
     judged = verdict(work.look())
     if not writes:
-        work.gate("quiesce", _may_stop_the_pair(judged.name))
+        pass_gate(work.journal, "quiesce", _may_stop_the_pair(judged.name))
     work.play("quiesce")
     work.play("close")
     if not writes:
@@ -114,7 +115,7 @@ def _start(work: Work) -> None:
         work.play("voters", voters=_names(_answering(estate, "dbserver", "store")))
         work.play("pair-up", pair=_names(_answering(estate, "dbserver")))
         seen = work.wait_for(frozenset(Name(name) for name in PRIMARY_EXISTS), PRIMARY_SECONDS)
-    work.gate("start", _may_start(verdict(seen).name))
+    pass_gate(work.journal, "start", _may_start(verdict(seen).name))
     hosts = estate.group("appserver")
     if not all(observe_host(estate, host).serving for host in hosts):
         work.play("close")
