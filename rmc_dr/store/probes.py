@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rmc_dr.i18n import _
 from rmc_dr.model import Check
 from rmc_dr.store.attempt import FORBIDDEN, UNKNOWN_KEY, Attempt, attempt
 
@@ -23,8 +24,7 @@ PREFIX = "probe/"
 BODY = b"Written by `rmc-dr store check`.\n"
 MD5 = b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()
 NO_POLICY = "no policy at all"  # where it is allowed it is refused as nonsense: nothing is lost
-ALLOWED = "allowed"
-NO_VERSION = "NoVersion"  # of ours: the request before should have named one
+NO_VERSION = "NoVersion"  # ours: the request before should have named one, and did not
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ def _writer(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
     yield _may("writer-uploads-parts", _upload_in_parts(bucket, "writer"))
     marker = ask("delete_object", Key=name)
     yield _may("writer-hides", marker)
+    yield _may("writer-hides-at-once", _at_once(ask, {"Key": name}))
     yield _must_not("writer-deletes-version", _by_version(ask, name, _version(marker)))
-    yield _must_not("writer-deletes-versions-at-once", _at_once(ask, name, _version(marker)))
+    yield _must_not("writer-deletes-versions-at-once", _versions_at_once(ask, name, _version(marker)))
     yield from _locked(bucket, "writer", written)
     yield _settings(bucket, "writer")
 
@@ -79,6 +80,7 @@ def _keeper(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
     marker = ask("delete_object", Key=name)
     yield _may("keeper-hides", marker)
     yield _may("keeper-expires", _by_version(ask, name, _version(marker)))
+    yield _may("keeper-expires-at-once", _hide_and_expire(ask, name))
     yield from _locked(bucket, "keeper", written)
     yield _settings(bucket, "keeper")
 
@@ -110,8 +112,8 @@ def _settings(bucket: Bucket, key: str) -> Check:
     ]
     if bucket.lock is not None:
         tries.append(ask("put_object_lock_configuration", ObjectLockConfiguration=bucket.lock))
-    allowed = [one.code or ALLOWED for one in tries if not one.forbidden]
-    return Check(f"{key}-changes-settings", not allowed, ", ".join(allowed))
+    allowed = [_said(one) or _("it was allowed") for one in tries if not one.forbidden]
+    return Check(f"{key}-changes-settings", not allowed, ", ".join(dict.fromkeys(allowed)))
 
 
 def _stays(bucket: Bucket, written: list[tuple[str, str]]) -> Check:
@@ -148,11 +150,21 @@ def _by_version(ask: Callable[..., Attempt], name: str, version: str) -> Attempt
     return ask("delete_object", Key=name, VersionId=version)
 
 
-def _at_once(ask: Callable[..., Attempt], name: str, version: str) -> Attempt:
-    """The same by the request that deletes many, whose permission is asked for elsewhere in a store."""
-    if not version:
-        return Attempt(code=NO_VERSION)
-    done = ask("delete_objects", Delete={"Objects": [{"Key": name, "VersionId": version}]})
+def _versions_at_once(ask: Callable[..., Attempt], name: str, version: str) -> Attempt:
+    return _at_once(ask, {"Key": name, "VersionId": version}) if version else Attempt(code=NO_VERSION)
+
+
+def _hide_and_expire(ask: Callable[..., Attempt], name: str) -> Attempt:
+    """Ends as it began: the marker goes again."""
+    hidden = _at_once(ask, {"Key": name})
+    if not hidden.done:
+        return hidden
+    return _versions_at_once(ask, name, hidden.answer["Deleted"][0].get("DeleteMarkerVersionId", ""))
+
+
+def _at_once(ask: Callable[..., Attempt], entry: Mapping[str, str]) -> Attempt:
+    """By the request that deletes many, which pgBackRest makes; a store asks elsewhere who may."""
+    done = ask("delete_objects", Delete={"Objects": [entry]})
     failed = done.answer.get("Errors", []) if done.done else []
     if not failed:
         return done
@@ -168,10 +180,14 @@ def _last(written: list[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _may(name: str, done: Attempt) -> Check:
-    return Check(name, done.done, done.code)
+    return Check(name, done.done, _said(done))
+
+
+def _said(done: Attempt) -> str:
+    return _("not tried: the request before it failed") if done.code == NO_VERSION else done.code
 
 
 def _must_not(name: str, done: Attempt) -> Check:
     """Refused, to a key that the store knows; the detail says what came instead."""
     refused = not done.done and done.status in (400, 403) and done.code not in UNKNOWN_KEY
-    return Check(name, refused, "" if refused else done.code or ALLOWED)
+    return Check(name, refused, "" if refused else _said(done) or _("it was allowed"))

@@ -159,6 +159,14 @@ def test_only_a_refusal_to_a_known_key_proves_a_refusal(done: Attempt, refused: 
     assert probes._must_not("x", done).passed is refused
 
 
+EVERYTHING = {
+    "VersionId": "1",
+    "UploadId": "2",
+    "Body": io.BytesIO(),
+    "Deleted": [{"DeleteMarkerVersionId": "3"}],
+}
+
+
 class Lax:
     """The bucket of a store that lets everything through, but for what is named here."""
 
@@ -170,7 +178,7 @@ class Lax:
 
     def call(self, _key: str, what: str, **_arguments: Any) -> Attempt:
         self.asked.append(what)
-        return self.answers.get(what, Attempt({"VersionId": "1", "UploadId": "2", "Body": io.BytesIO()}))
+        return self.answers.get(what, Attempt(EVERYTHING))
 
 
 MUST_NOT = (
@@ -224,7 +232,7 @@ def test_a_version_without_a_name_is_never_deleted():
     store = Lax()
     ask = partial(store.call, "writer")
     assert probes._by_version(ask, "probe/writer", "").code == probes.NO_VERSION
-    assert probes._at_once(ask, "probe/writer", "").code == probes.NO_VERSION
+    assert probes._versions_at_once(ask, "probe/writer", "").code == probes.NO_VERSION
     assert store.asked == []
 
 

@@ -22,7 +22,7 @@ def actions(name: str) -> set[str]:
     return {
         action
         for statement in rules["Statement"]
-        if statement["Principal"] == {"AWS": [f"arn:{name}"]}
+        if statement["Effect"] == "Allow" and statement["Principal"] == {"AWS": [f"arn:{name}"]}
         for action in statement["Action"]
     }
 
@@ -36,6 +36,15 @@ def test_nobody_may_bypass_a_lock_or_change_the_bucket():
             "s3:PutObjectLegalHold",
             "s3:DeleteBucket",
         }
+
+
+def test_the_bypass_is_denied_by_name():
+    """Where it is only not allowed, Ceph lets whoever may delete a version bypass its lock."""
+    names = {key: f"arn:{key}" for key in ("writer", "verifier", "keeper")}
+    denied = [one for one in store_policy.policy("b", names)["Statement"] if one["Effect"] == "Deny"]
+    assert [one["Action"] for one in denied] == [["s3:BypassGovernanceRetention"]]
+    assert set(denied[0]["Principal"]["AWS"]) == set(names.values())
+    assert denied[0]["Resource"] == ["arn:aws:s3:::b", "arn:aws:s3:::b/*"]
 
 
 def test_only_the_keeper_deletes_versions():

@@ -11,12 +11,21 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.store_policy import lifecycle, policy
 
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from rmc_dr.store.client import connect
+except ImportError as error:
+    MISSING = str(error)
+else:
+    MISSING = ""
+
 DOCUMENTATION = """
 module: store_bucket
 short_description: A locked bucket at any S3 endpoint
 description:
   - Makes what is missing and changes what differs, with the owner's key. A bucket that exists without a lock
-    is given one where the store allows that.
+    is refused, nothing is changed.
 options:
   url: {description: Where the S3 API answers., type: str, required: true}
   region: {description: Region that requests are signed for., type: str, required: true}
@@ -48,8 +57,6 @@ class Bucket:
 
     def read(self, what: str, *none: str):
         """One of its settings; None where the store says that there is none, by one of these codes."""
-        from botocore.exceptions import ClientError
-
         try:
             return getattr(self.client, what)(Bucket=self.name)
         except ClientError as error:
@@ -68,6 +75,9 @@ class Bucket:
         )
         self.changes.append("bucket")
 
+    def can_lock(self) -> bool:
+        return self.read("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError") is not None
+
     def keep_versions(self) -> None:
         if (self.read("get_bucket_versioning") or {}).get("Status") != "Enabled":
             self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
@@ -78,8 +88,7 @@ class Bucket:
             "ObjectLockEnabled": "Enabled",
             "Rule": {"DefaultRetention": {"Mode": mode, "Days": days}},
         }
-        found = self.read("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError")
-        if (found or {}).get("ObjectLockConfiguration") != wanted:
+        if self.read("get_object_lock_configuration")["ObjectLockConfiguration"] != wanted:
             self.client.put_object_lock_configuration(Bucket=self.name, ObjectLockConfiguration=wanted)
             self.changes.append("lock")
 
@@ -126,16 +135,17 @@ def main() -> None:
         }
     )
     given = module.params
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        from rmc_dr.store.client import connect
-    except ImportError as error:
-        module.fail_json(msg=f"This needs the Python that rmc-dr is installed in: {error}")
+    if MISSING:
+        module.fail_json(msg=f"This needs the Python that rmc-dr is installed in: {MISSING}")
     connection = {key: given[key] for key in ("url", "region", "authority", "access_key", "secret_key")}
     bucket = Bucket(connect(**connection), given["bucket"])
     try:
         bucket.make(given["region"])
+        if not bucket.can_lock():
+            module.fail_json(
+                msg=f"The bucket {given['bucket']} was made without object lock. Nothing was changed. Name "
+                "another one in estate.s3.bucket: it is made with a lock."
+            )
         bucket.keep_versions()
         bucket.lock(given["lock_mode"], given["lock_days"])
         if given["principals"]:

@@ -195,7 +195,7 @@ class Cluster:
         """Give the OSD the room that is wanted now; it never shrinks."""
         block = self.data / "osd" / "block"
         label = json.loads(run("ceph-bluestore-tool", "show-label", "--dev", block))
-        if label[str(block)]["size"] >= self.block_bytes:
+        if int(label[str(block)]["bfm_size"]) >= self.block_bytes:  # `size` is that of the founding
             return False
         self.require_room(block.stat().st_blocks * 512)
         run("systemctl", "stop", OSD)

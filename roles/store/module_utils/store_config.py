@@ -71,6 +71,7 @@ keyring = {data}/keys/$name.keyring
 rgw_frontends = beast ssl_port=443 ssl_certificate={pem} tcp_nodelay=1
 rgw_enable_apis = s3
 rgw_rados_pool_pg_num_min = 1
+rgw_exit_timeout_secs = 5
 debug_rgw = 0
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 PROBES = "probe/"
@@ -13,31 +13,36 @@ WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
 HIDE = ("s3:DeleteObject",)
 # What a lock still protects stays, for nobody may bypass it.
 EXPIRE = ("s3:DeleteObjectVersion",)
+# Ceph takes who may delete a version for one who may bypass its lock, unless that is denied.
+NEVER = ("s3:BypassGovernanceRetention",)
 SETTINGS = ("s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration", "s3:GetLifecycleConfiguration")
+# On the bucket, and on its objects. Ceph asks the bucket as well for the request that deletes many at once.
 MAY = {
-    "writer": (LIST, (*READ, *WRITE, *HIDE)),
+    "writer": ((*LIST, *HIDE), (*READ, *WRITE, *HIDE)),
     "verifier": ((*LIST, *SETTINGS), READ),
-    "keeper": (LIST, (*READ, *WRITE, *HIDE, *EXPIRE)),
+    "keeper": ((*LIST, *HIDE, *EXPIRE), (*READ, *WRITE, *HIDE, *EXPIRE)),
 }
 UNFINISHED_DAYS = 2
 
 
 def policy(bucket: str, principals: Mapping[str, str]) -> dict[str, Any]:
     """The bucket's policy. ``principals``: writer, verifier and keeper, as the store names them."""
-    statements = []
+    whole, inside = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
+    statements = [_rule("nobody", "Deny", principals.values(), NEVER, whole, inside)]
     for name, (on_bucket, on_objects) in MAY.items():
-        statements.append(_allow(f"{name}bucket", principals[name], on_bucket, f"arn:aws:s3:::{bucket}"))
-        statements.append(_allow(f"{name}objects", principals[name], on_objects, f"arn:aws:s3:::{bucket}/*"))
+        who = [principals[name]]
+        statements.append(_rule(f"{name}bucket", "Allow", who, on_bucket, whole))
+        statements.append(_rule(f"{name}objects", "Allow", who, on_objects, inside))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _allow(sid: str, principal: str, actions: Sequence[str], resource: str) -> dict[str, Any]:
+def _rule(sid: str, effect: str, who: Iterable[str], actions: Sequence[str], *on: str) -> dict[str, Any]:
     return {
         "Sid": sid,
-        "Effect": "Allow",
-        "Principal": {"AWS": [principal]},
+        "Effect": effect,
+        "Principal": {"AWS": sorted(who)},
         "Action": list(actions),
-        "Resource": [resource],
+        "Resource": list(on),
     }
 
 
