@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from rmc_dr import content
-from rmc_dr.errors import Error, ExitCode, Interrupted
+from rmc_dr.errors import Error, Interrupted
 from rmc_dr.estate import Estate
 from rmc_dr.exclusive import alone, canceled_by_signal
 from rmc_dr.i18n import _
@@ -157,19 +157,13 @@ def at_work(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Li
             except Error as error:
                 journal.append(
                     "run-finished",
-                    outcome=_outcome(error),
+                    outcome=error.outcome,
                     reason=error.message,
                     hint=error.hint,
                     code=error.code,
                 )
                 raise
             journal.append("run-finished", outcome="done")
-
-
-def _outcome(error: Error) -> str:
-    if isinstance(error, Interrupted):
-        return "interrupted"
-    return "refused" if error.exit_code in (ExitCode.REFUSED, ExitCode.LOCKED) else "failed"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmc_dr import gates, target_lock
-from rmc_dr.errors import Error, ExitCode, Interrupted, Refused
+from rmc_dr.errors import Error, Interrupted, Refused
 from rmc_dr.estate import Estate, with_new_secrets
 from rmc_dr.gate_passing import pass_gate
 from rmc_dr.i18n import _
@@ -19,7 +19,6 @@ from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
 # How a run ends that an error ended; every other exit code says that it would not go on.
-OUTCOMES = {ExitCode.FAILED: "failed", ExitCode.INTERRUPTED: "interrupted"}
 STAGE_VARIABLES = (
     "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
 )  # fmt: skip
@@ -59,9 +58,8 @@ def execute(run: Run) -> None:
         _run_stages(run)
     except Error as error:
         error.add(_changed_so_far(run))
-        outcome = OUTCOMES.get(error.exit_code, "refused")
         run.journal.append(
-            "run-finished", outcome=outcome, reason=error.message, hint=error.hint, code=error.code
+            "run-finished", outcome=error.outcome, reason=error.message, hint=error.hint, code=error.code
         )
         raise
     seconds = RunState.of(read(run.journal.path)).elapsed_seconds

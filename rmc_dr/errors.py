@@ -16,6 +16,9 @@ class ExitCode(IntEnum):
     INTERRUPTED = 5  # stopped by the operator; `rmc-dr resume` goes on
 
 
+OUTCOMES = {ExitCode.FAILED: "failed", ExitCode.INTERRUPTED: "interrupted"}
+
+
 class Error(Exception):
     """One clear sentence, a hint that says what to do next, and the exit code.
 
@@ -30,6 +33,11 @@ class Error(Exception):
         self.code = code
         self.message = message
         self.hint = hint
+
+    @property
+    def outcome(self) -> str:
+        """How a run's record names an end by this error."""
+        return OUTCOMES.get(self.exit_code, "refused")
 
     def add(self, sentence: str) -> None:
         """Say one sentence more."""

@@ -238,7 +238,7 @@ def test_a_sweep_takes_only_what_was_hidden_long_ago(
             )
             if index and ages[index - 1][0] > days:
                 expected.add(name)
-    swept = loaded("roles/store/library/store_sweep.py").long_hidden(versions, NOW, days)
+    swept = loaded("roles/store/module_utils/store_hidden.py").long_hidden(versions, NOW, days)
     taken = {version["VersionId"] for version in swept}
     assert len(taken) == len(expected)
     assert not any(version["IsLatest"] for version in versions if version["VersionId"] in taken)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.store_connection import CONNECTION, connection
 from ansible.module_utils.store_policy import lifecycle, policy
 
 try:
@@ -123,11 +124,7 @@ def by_name(rules: list) -> dict:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "region": {"type": "str", "required": True},
-            "authority": {"type": "path", "required": True},
-            "access_key": {"type": "str", "required": True},
-            "secret_key": {"type": "str", "required": True, "no_log": True},
+            **CONNECTION,
             "bucket": {"type": "str", "required": True},
             "lock_mode": {"type": "str", "required": True},
             "lock_days": {"type": "int", "required": True},
@@ -137,8 +134,7 @@ def main() -> None:
     given = module.params
     if MISSING:
         module.fail_json(msg=f"This needs the Python that rmc-dr is installed in: {MISSING}")
-    connection = {key: given[key] for key in ("url", "region", "authority", "access_key", "secret_key")}
-    bucket = Bucket(connect(**connection), given["bucket"])
+    bucket = Bucket(connect(**connection(given)), given["bucket"])
     try:
         bucket.make(given["region"])
         if not bucket.can_lock():

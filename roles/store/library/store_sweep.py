@@ -6,11 +6,12 @@ Runs on the control machine, in the Python that runs rmc-dr.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from itertools import groupby, pairwise
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.store_connection import CONNECTION, connection
+from ansible.module_utils.store_hidden import long_hidden
 
 DOCUMENTATION = """
 module: store_sweep
@@ -36,21 +37,6 @@ locked: {description: How many a lock still protects., type: int, returned: alwa
 """
 
 
-def long_hidden(versions: Iterable[dict], now: datetime, days: float) -> Iterator[dict]:
-    """Those of one bucket's versions and markers that were covered longer ago than ``days``.
-
-    They come key by key. A version is hidden from the moment on that the next newer one, or a marker, came.
-    """
-    before = now - timedelta(days=days)
-    for _key, group in groupby(versions, key=lambda version: version["Key"]):
-        newest_first = sorted(
-            group, key=lambda version: (version["IsLatest"], version["LastModified"]), reverse=True
-        )
-        for newer, version in pairwise(newest_first):
-            if not version["IsLatest"] and newer["LastModified"] < before:
-                yield version
-
-
 def all_versions(client, bucket: str, prefix: str) -> Iterator[dict]:
     """Versions and markers, key by key."""
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
@@ -61,11 +47,7 @@ def all_versions(client, bucket: str, prefix: str) -> Iterator[dict]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "url": {"type": "str", "required": True},
-            "region": {"type": "str", "required": True},
-            "authority": {"type": "path", "required": True},
-            "access_key": {"type": "str", "required": True},
-            "secret_key": {"type": "str", "required": True, "no_log": True},
+            **CONNECTION,
             "bucket": {"type": "str", "required": True},
             "prefixes": {"type": "list", "elements": "str", "required": True},
             "days": {"type": "float", "required": True},
@@ -78,9 +60,7 @@ def main() -> None:
         from rmc_dr.store.client import connect
     except ImportError as error:
         module.fail_json(msg=f"This needs the Python that rmc-dr is installed in: {error}")
-    client = connect(
-        **{key: given[key] for key in ("url", "region", "authority", "access_key", "secret_key")}
-    )
+    client = connect(**connection(given))
     counts = {"deleted": 0, "freed": 0, "locked": 0}
     now = datetime.now(UTC)
     try:
