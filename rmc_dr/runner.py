@@ -161,11 +161,14 @@ def end_leftovers(run_id: str) -> int:
 
 
 def _environment(estate: Estate, work: Path, run_id: str) -> dict[str, str]:
-    for folder in ("ssh", "runner"):
+    for folder in ("ssh", "runner", "rendered"):
         (work / folder).mkdir(mode=0o700)
     return {
         **{key: ansible_environment()[key] for key in ("ANSIBLE_CONFIG", "ANSIBLE_NOCOLOR", "PATH")},
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner switches it off unless told otherwise
+        "ANSIBLE_LOCAL_TEMP": str(
+            work / "rendered"
+        ),  # templates with secrets in them go when the folder goes
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(work / "ssh"),
         "RMC_DR_INVENTORY": str(estate.inventory),
         "RMC_DR_EXECUTABLE": str(Path(sys.executable).parent / "rmc-dr"),
