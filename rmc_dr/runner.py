@@ -67,7 +67,7 @@ class _Listener:
         kind, data = event["event"], event.get("event_data", {})
         task, host = data.get("task", ""), data.get("host", "")
         result = data.get("res") or {}
-        if kind == "playbook_on_task_start":
+        if kind == "playbook_on_task_start" and "validate_argument_spec" not in data.get("task_action", ""):
             self.on_event("task", task=task, status="started")
         elif kind == "runner_on_ok":
             if data.get("task_action", "").endswith("debug") and isinstance(result.get("msg"), str):
