@@ -153,7 +153,7 @@ def _silent_applications(estate: Estate, hosts: Sequence[Host]) -> list[Host]:
             _("{hosts} cannot serve: the pair has no primary ({verdict}).").format(
                 hosts=_names(found), verdict=state
             ),
-            _("`rmc-dr db status` shows the pair and the next command."),
+            _("`rmc-dr db status` shows the pair; `rmc-dr lab up --fresh` begins again with blank disks."),
         )
     return found
 
