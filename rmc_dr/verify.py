@@ -174,7 +174,8 @@ def _parsed(junit: Path) -> ElementTree.Element:
 
 def _first_line(element: ElementTree.Element) -> str:
     message = element.get("message") or element.text or ""
-    if refused := SSH_REFUSED.search(message):  # behind a banner and testinfra's own words
+    # Behind a banner and testinfra's own words, and pytest cuts a long message.
+    if refused := SSH_REFUSED.search(f"{message} {element.text}"):
         return refused[0]
     said = message.partition("\n +  where ")[0]
     return " ".join(said.split())[:DETAIL_LENGTH]

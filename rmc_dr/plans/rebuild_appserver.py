@@ -63,5 +63,5 @@ def _destroys(host: Host, request: Request, seen: HostObservation) -> tuple[str,
     path = host.disk.data if host.disk else ""
     if seen.data_files is None:
         return (system_of(host), _("{host}: every attachment on {path}").format(host=host.name, path=path))
-    data = _("{host}: every attachment on {path}, {count} files and folders")
+    data = _("{host}: every attachment on {path}, about {count} files and folders")
     return (system_of(host), data.format(host=host.name, path=path, count=seen.data_files))

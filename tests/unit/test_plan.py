@@ -61,7 +61,7 @@ def test_wiping_data_says_what_is_lost(estate):
 def test_wiping_data_says_how_much_is_lost_where_that_can_be_counted(estate):
     seen = HostObservation("app1", Reach.SYSTEM, identity=APP1, serving=False, data_files=1234)
     plan = decide(estate, STAGES, ask_for(wipe_data=True), seen, WELL)
-    assert "app1: every attachment on /srv, 1234 files and folders" in plan.destroys
+    assert "app1: every attachment on /srv, about 1234 files and folders" in plan.destroys
     assert plan.destroys[0] == decide(estate, STAGES, ask_for(), seen, WELL).destroys[0]
 
 
