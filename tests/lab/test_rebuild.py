@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 from conftest import INVENTORY, Lab, serving
+from pair import Pair
 
 from rmc_dr import content
 from rmc_dr.lab import load
@@ -62,6 +63,7 @@ def test_recovers_from(healthy: Lab, how: str):
 @pytest.mark.parametrize("down", ["db1", "db2"])
 def test_recovers_while_one_database_host_is_off(healthy: Lab, down: str):
     """Whichever it is: the first of the group is the one that Ansible runs a play's single tasks on."""
+    Pair(healthy)  # the one that stays must be in step, or it may not lead
     healthy.ok("lab", "break", down, "--how", "off")
     healthy.ok("lab", "break", "app1", "--how", "disk")
     healthy.ok("rebuild", "appserver", "--yes", timeout=1500)
