@@ -93,7 +93,7 @@ def test_plan_changes_nothing(healthy: Lab):
     said = healthy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1", "--json")
     told = {stage["name"]: stage["hosts"] for stage in said.events()[0]["stages"]}
     assert list(told) == STAGES
-    assert (told["reinstall"], told["database"]) == (["app1"], ["db1", "db2"])
+    assert (told["reinstall"], told["database"]) == (["app1"], ["app1", "db1", "db2"])
     assert healthy.run("runs").out == before
 
 
