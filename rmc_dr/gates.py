@@ -203,8 +203,8 @@ def _nothing_lives(look: Look) -> Answer:
             False,
             _("{host} lives, or may live").format(host=look.host.name),
             _(
-                "What it holds may be newer than every backup: look with `rmc-dr db status`, close this run by "
-                '`rmc-dr runs abandon last --reason "..."`.'
+                "What it holds may be newer than every backup: look with `rmc-dr db status`, close this run "
+                'by `rmc-dr runs abandon last --reason "..."`.'
             ),
         )
     return _same_machine(look)

@@ -81,7 +81,7 @@ def usable(stored: BackupsObservation) -> DatabaseBackup:
             _("The backups in the store cannot be read: {said}.").format(said=said.rstrip(".")),
             _(
                 "Nothing is erased before a backup is proven to be there: `rmc-dr store check`. What was "
-                "hidden or written over is brought back by `rmc-dr store rewind`."
+                "hidden or written over is brought back by `rmc-dr store rewind --to TIME`."
             ),
         )
     broken = {fault.label for fault in faults(stored)}
@@ -93,7 +93,7 @@ def usable(stored: BackupsObservation) -> DatabaseBackup:
             _("The store holds no usable backup of the database ({count} are listed, none is whole).").format(
                 count=len(stored.database)
             ),
-            _("What was hidden or written over is brought back by `rmc-dr store rewind`; look there first."),
+            _("Look there first: `rmc-dr store rewind --to TIME` undoes what was hidden or written over."),
         )
     return newest
 
