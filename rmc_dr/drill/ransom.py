@@ -35,6 +35,7 @@ class Ransom:
         self.estate, self._say, self._listeners = estate, say, listeners
         self._names = [host.name for host in hosts_of(estate, PLAN)]
         self._trusted = datetime.now(UTC)
+        self._broke_time = 0.0
         have_a_backup(estate, say)
 
     @property
@@ -47,6 +48,7 @@ class Ransom:
         time.sleep(APART_SECONDS)
         self._say(_("A thief spoils every backup, then the disks go."))
         spoil(self.estate)
+        self._broke_time = time.time()
         for name in self._names:
             faults.break_host(self.estate, name, "blank")
 
@@ -64,6 +66,7 @@ class Ransom:
             rewound + rebuilt,
             {"rewind": rewound, "rebuild": rebuilt},
             writes_until=archived_until(self.estate, self._trusted.timestamp()),
+            broke_time=self._broke_time,
         )
 
     def mend(self) -> None:
