@@ -24,7 +24,7 @@ def asked(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]
     told: list[Any] = []
     monkeypatch.setattr(common.Context, "_estate", estate)
     monkeypatch.setattr(rebuild, "make_plan", lambda _estate, request: told.append(request) or PLAN)
-    monkeypatch.setattr(rebuild, "start", lambda *words: told.append("begun") or "a-run")
+    monkeypatch.setattr(rebuild, "start", lambda *_: told.append("begun") or "a-run")
     monkeypatch.setattr(rebuild, "resume", lambda *words: told.append(words[1:]) or "a-run")
     return told
 
