@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rmc_dr import gates, target_lock
 from rmc_dr.errors import Error, Interrupted, Refused
-from rmc_dr.estate import Estate, with_new_secrets
+from rmc_dr.estate import Estate, Host, with_new_secrets
 from rmc_dr.gate_passing import pass_gate
 from rmc_dr.i18n import _
-from rmc_dr.model import Check, PairState, Plan, Reach, Request, Stage
+from rmc_dr.model import Check, HostObservation, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
-# How a run ends that an error ended; every other exit code says that it would not go on.
 STAGE_VARIABLES = (
     "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
+    "spare_running",
 )  # fmt: skip
 PROVING_STAGE = "verify"
+CHANGES_NOTHING = ("preserve", "living")
 
 
 class StageFailed(Error):
@@ -35,7 +37,8 @@ class Run:
 
     ``keep_lock`` makes sure that the primary still holds the estate for this run, and says False where there
     is no primary to hold it; it raises Locked. ``observe_pair`` says how the pair stands, ``prove`` gives
-    the final checks, and ``canceled`` is asked several times a second while a stage runs.
+    the final checks, and ``canceled`` is asked several times a second while a stage runs. ``hosts`` are those
+    that each stage looks at and holds; empty: the plan's target.
     """
 
     estate: Estate
@@ -46,6 +49,11 @@ class Run:
     observe_pair: Callable[[], PairState]
     prove: Callable[[], Sequence[Check]]
     canceled: Callable[[], bool]
+    hosts: Sequence[Host] = ()
+
+    @property
+    def watched(self) -> Sequence[Host]:
+        return self.hosts or (self.estate.host(self.plan.target),)
 
 
 def execute(run: Run) -> None:
@@ -70,8 +78,7 @@ def _run_stages(run: Run) -> None:
     checks: Sequence[Check] = ()
     for stage in _remaining(run):
         _stop_if_asked(run, stage)
-        look = _look(run, checks)
-        pass_gate(run.journal, stage.name, gates.ask(stage.name, look))
+        pass_gate(run.journal, stage.name, gates.ask_all(stage.name, _look(run, checks)))
         _stop_if_asked(run, stage)
         started = time.monotonic()
         outcome = _run_stage(run, stage)
@@ -102,10 +109,11 @@ def _know_new_secrets(run: Run) -> Run:
 
 def _give_host_back(run: Run) -> None:
     """What is recovered stays recovered: a lock that could not be removed is only told."""
-    try:
-        target_lock.release(run.estate, run.estate.host(run.plan.target), run.journal.run_id)
-    except Error as error:
-        run.journal.append("note", text=error.message, host=run.plan.target)
+    for host in run.watched:
+        try:
+            target_lock.release(run.estate, host, run.journal.run_id)
+        except Error as error:
+            run.journal.append("note", text=error.message, host=host.name)
 
 
 def completed(events: Iterable[Event], stages: Sequence[Stage]) -> int:
@@ -129,10 +137,12 @@ def resume_index(stages: Sequence[Stage], done: int, reach: Reach) -> int:
     """Where to go on. Pure: how many leading stages are done, and what answers now.
 
     A stage that needs a system which no longer answers (a power cut since) steps back to the stage that
-    brings it up; everything after that is done again. A completed destructive stage is never repeated.
+    brings it up; everything after that is done again. A completed destructive stage is never repeated; so
+    where a restored database may lead already, nothing steps back: the gates ask for the silent host.
     """
     names = [stage.name for stage in stages]
-    if "boot" in names and done > names.index("boot") and reach is not Reach.SYSTEM:
+    may_lead = "lead" in names and done >= names.index("lead")
+    if "boot" in names and done > names.index("boot") and reach is not Reach.SYSTEM and not may_lead:
         return names.index("boot")
     if "reinstall" in names and done == names.index("reinstall") and reach is not Reach.RESCUE:
         return names.index("fence")
@@ -144,28 +154,46 @@ def _remaining(run: Run) -> Sequence[Stage]:
     done = completed(read(run.journal.path), run.plan.stages)
     if done == 0:
         return run.plan.stages
-    seen = observe_host(run.estate, run.estate.host(run.plan.target))
-    return run.plan.stages[resume_index(run.plan.stages, done, seen.reach) :]
+    reach = together([seen.reach for seen in _observe(run)])
+    return run.plan.stages[resume_index(run.plan.stages, done, reach) :]
 
 
-def _look(run: Run, checks: Sequence[Check]) -> gates.Look:
-    host = run.estate.host(run.plan.target)
-    seen = observe_host(run.estate, host)
-    if seen.reach in (Reach.SYSTEM, Reach.RESCUE):
-        break_lock = run.request.options.get("break_lock")
-        target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
+def together(reaches: Sequence[Reach]) -> Reach:
+    """How several hosts answer, where they answer alike; else unknown. Pure."""
+    return reaches[0] if len(set(reaches)) == 1 else Reach.UNKNOWN
+
+
+def _observe(run: Run) -> list[HostObservation]:
+    with ThreadPoolExecutor(len(run.watched)) as pool:
+        return list(pool.map(lambda host: observe_host(run.estate, host), run.watched))
+
+
+def _look(run: Run, checks: Sequence[Check]) -> list[gates.Look]:
+    """A fresh look at every host of the run, for the gate; takes the hosts' locks and the primary's."""
+    found = list(zip(run.watched, _observe(run), strict=True))
+    for host, seen in found:
+        if seen.reach in (Reach.SYSTEM, Reach.RESCUE):
+            break_lock = run.request.options.get("break_lock")
+            target_lock.take(run.estate, host, run.journal.run_id, seen.reach, break_lock)
     held = run.keep_lock()
     pair = run.observe_pair()
-    run.journal.append(
-        "observation", host=asdict(seen), pair=pair.verdict, primary=pair.primary, estate_lock=held
-    )
-    wanted = host.identity.machine if host.identity else ""
-    return gates.Look(run.request, wanted, seen, pair, checks)
+    for _host, seen in found:
+        run.journal.append(
+            "observation", host=asdict(seen), pair=pair.verdict, primary=pair.primary, estate_lock=held
+        )
+    return [
+        gates.Look(run.request, host.identity.machine if host.identity else "", seen, pair, checks)
+        for host, seen in found
+    ]
 
 
 def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:
     """What a stage's playbook is told of the request."""
     options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
+    if request.options.get(
+        "without_files"
+    ):  # the reason itself is text, and Ansible trusts text as templates
+        options["without_files"] = True
     return {"target": stage.target or request.target, **options}
 
 
@@ -246,7 +274,8 @@ def _log(run: Run, stage: Stage) -> Path:
 
 def _changed_so_far(run: Run) -> str:
     events = read(run.journal.path)
-    begun = [str(e.get("name")) for e in events if e.event == "stage-started" and e.get("name") != "preserve"]
+    names = [str(event.get("name")) for event in events if event.event == "stage-started"]
+    begun = [name for name in names if name not in CHANGES_NOTHING]
     if not begun:
         return _("Nothing was changed.")
     return _("Stages begun that change something: {stages}.").format(stages=", ".join(dict.fromkeys(begun)))

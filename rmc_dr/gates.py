@@ -28,6 +28,12 @@ def ask(stage: str, look: Look) -> Answer:
     return GATES[look.request.plan].get(stage, _same_machine)(look)
 
 
+def ask_all(stage: str, looks: Sequence[Look]) -> Answer:
+    """Every host's answer has to be yes; else the first that is not."""
+    answers = [ask(stage, look) for look in looks]
+    return next((answer for answer in answers if not answer.yes), YES)
+
+
 def _same_machine(look: Look) -> Answer:
     if look.host.reach is Reach.FOREIGN:
         return Answer(
@@ -47,7 +53,7 @@ def _same_machine(look: Look) -> Answer:
 
 
 def _fence(look: Look) -> Answer:
-    if look.request.options.get("replace_healthy") == look.host.name:
+    if look.request.replaces(look.host.name):
         return _same_machine(look)
     if look.host.may_serve:
         return Answer(
@@ -183,6 +189,65 @@ def _nobody_leads(look: Look) -> Answer:
     return _system_answers(look)
 
 
+def lives(host: HostObservation, pair: PairState) -> bool:
+    """Whether a host serves, or nothing proves that it does not: its applications, or its PostgreSQL."""
+    if host.name in pair.running or host.serving:
+        return True
+    return host.may_serve and host.name not in pair.down
+
+
+def _nothing_lives(look: Look) -> Answer:
+    """Of a pair that is to be restored nothing may live: what it holds may be newer than every backup."""
+    if lives(look.host, look.pair) and not look.request.replaces(look.host.name):
+        return Answer(
+            False,
+            _("{host} lives, or may live").format(host=look.host.name),
+            _(
+                "What it holds may be newer than every backup: look with `rmc-dr db status`, close this run "
+                'by `rmc-dr runs abandon last --reason "..."`.'
+            ),
+        )
+    return _same_machine(look)
+
+
+def _at_rest(look: Look) -> Answer:
+    """Patroni is held down and no PostgreSQL serves while the pair is founded and restored."""
+    if look.pair.primary is not None or look.pair.running:
+        return Answer(
+            False,
+            _("PostgreSQL serves already on {hosts}").format(hosts=", ".join(look.pair.running)),
+            _("Look with `rmc-dr db status`; `rmc-dr resume` asks again."),
+        )
+    return _system_answers(look)
+
+
+def _restored_one_leads(look: Look) -> Answer:
+    if look.pair.primary not in (None, look.request.options["restore_on"]):
+        return Answer(
+            False,
+            _("{primary} takes the writes, not {host}").format(
+                primary=look.pair.primary, host=look.request.options["restore_on"]
+            ),
+            _("Look with `rmc-dr db status`; `rmc-dr resume` asks again."),
+        )
+    return _system_answers(look)
+
+
+_PAIR_ANEW: dict[str, Callable[[Look], Answer]] = {
+    "living": _nothing_lives,
+    "fence": _nothing_lives,
+    "reinstall": _reinstall,
+    "found": _at_rest,
+    "safety": _at_rest,
+    "restore": _at_rest,
+    "check": _at_rest,
+    "lead": _restored_one_leads,
+    "rejoin": _start,
+    "converge": _start,
+    "start": _start,
+    "verify": _start,
+    "open": _open,
+}
 GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
     "rebuild-appserver": {
         "fence": _fence,
@@ -212,4 +277,6 @@ GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
         "open": _open,
         "rejoin": _start,
     },
+    "rebuild-estate": {**_PAIR_ANEW, "files": _system_answers, "database": _database},
+    "rebuild-pair": _PAIR_ANEW,
 }

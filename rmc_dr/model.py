@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -26,12 +27,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of one run in order, decided before anything changes."""
+    """The stages of one run in order, decided before anything changes.
+
+    ``destroys`` and ``restores`` say in sentences what goes, and what it is brought back from;
+    ``archived_at`` is when the last WAL was stored that it may be brought back with;
+    ``options`` are what the look has decided beside the request.
+    """
 
     name: str
     target: str
     stages: tuple[Stage, ...]
     destroys: tuple[str, ...] = ()
+    restores: tuple[str, ...] = ()
+    archived_at: datetime | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def budget_minutes(self) -> float:
@@ -40,10 +49,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class PairState:
-    """The pair in short: its verdict, and the one host that takes writes; None where none or several do."""
+    """The pair in short: its verdict, and the one host that takes writes; None where none or several do.
+
+    ``running`` are the hosts whose PostgreSQL answers, as a primary or as a standby; ``down`` those where it
+    is proven not to. A host that is in neither is unknown.
+    """
 
     verdict: str
     primary: str | None = None
+    running: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,10 @@ class Request:
     plan: str
     target: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def replaces(self, host: str) -> bool:
+        """Whether the operator wants this host rebuilt although it is healthy."""
+        return host in str(self.options.get("replace_healthy", "")).split(",")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -16,12 +18,20 @@ from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.kit.manifest import Manifest
-from rmc_dr.model import Check, PairState, Plan, Request
+from rmc_dr.model import Check, PairState, Plan, Request, Stage
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
+from rmc_dr.observe.repository import observe_store
 from rmc_dr.pair import Role, verdict
-from rmc_dr.plans import read_stages, rebuild_appserver, rebuild_dbserver, restore_database, with_hosts
+from rmc_dr.plans import (
+    read_stages,
+    rebuild_appserver,
+    rebuild_dbserver,
+    rebuild_estate,
+    restore_database,
+    with_hosts,
+)
 from rmc_dr.plans.moment import LATEST
 from rmc_dr.plans.restore_database import GivenUp
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
@@ -38,6 +48,8 @@ RULES = {
 
 def make_plan(estate: Estate, request: Request) -> Plan:
     """Observe and decide; changes nothing. Raises Refused or BadInput with the reason."""
+    if request.plan in rebuild_estate.GROUPS:
+        return _plan_of_many(estate, request)
     group, decide = RULES[request.plan]
     host = estate.host(request.target)
     if group not in host.groups:
@@ -48,10 +60,29 @@ def make_plan(estate: Estate, request: Request) -> Plan:
                 hosts=", ".join(member.name for member in estate.group(group))
             ),
         )
-    playbook = content.root() / "playbooks" / f"{request.plan}.yml"
-    stages = with_hosts(read_stages(playbook), playbook, estate, partial(engine.stage_variables, request))
     seen = observe_host(estate, host)
-    return decide(estate, stages, request, seen, pair_state(estate))
+    return decide(estate, _stages(estate, request), request, seen, pair_state(estate))
+
+
+def _plan_of_many(estate: Estate, request: Request) -> Plan:
+    for name in str(request.options.get("replace_healthy", "")).split(","):
+        if name:
+            estate.host(name)
+    request = rebuild_estate.with_fixed(estate, request)
+    hosts = rebuild_estate.hosts_of(estate, request.plan)
+    with ThreadPoolExecutor(len(hosts) + 2) as pool:
+        pair, stored = pool.submit(pair_state, estate), pool.submit(observe_store, estate)
+        seen = dict(
+            zip((host.name for host in hosts), pool.map(partial(observe_host, estate), hosts), strict=True)
+        )
+        return rebuild_estate.decide(
+            estate, _stages(estate, request), request, seen, pair.result(), stored.result()
+        )
+
+
+def _stages(estate: Estate, request: Request) -> tuple[Stage, ...]:
+    playbook = content.root() / "playbooks" / f"{request.plan}.yml"
+    return with_hosts(read_stages(playbook), playbook, estate, partial(engine.stage_variables, request))
 
 
 def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> str:
@@ -60,6 +91,7 @@ def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[List
     Whoever is refused before the first stage leaves no run behind.
     """
     run_id = new_run_id(plan.name)
+    request = replace(request, options={**request.options, **plan.options})
     with local_lock(estate.name, run_id), ExitStack() as held:
         refuse_open_run(estate)
         for old in islice((run for run in runs() if run.state.estate == estate.name), 1):
@@ -81,9 +113,12 @@ def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[List
                 rto_hours=estate.config.targets.rto_hours,
                 language=estate.config.language,
                 kit=manifest.sha256,
+                restores=plan.restores,
+                archived_at=plan.archived_at,
             )
         )
         _record_expired(journal, manifest, reason)
+        _record_given_up(journal, request)
         _execute(estate, plan, request, journal, keep_lock, canceled)
     return run_id
 
@@ -93,6 +128,7 @@ def resume(
     listeners: Sequence[Listener],
     break_lock: str | None = None,
     accept_expired_kit: str | None = None,
+    without_files: str | None = None,
 ) -> str:
     """Go on with the estate's open run; returns its id. Raises BadInput where none is open, Refused where
     the kit is not the one that the run began with."""
@@ -104,7 +140,11 @@ def resume(
             _("`rmc-dr runs` lists the runs that ended."),
         )
     with local_lock(estate.name, run.run_id), ExitStack() as held:
-        given = {"break_lock": break_lock, "accept_expired_kit": accept_expired_kit}
+        given = {
+            "break_lock": break_lock,
+            "accept_expired_kit": accept_expired_kit,
+            "without_files": without_files,
+        }
         request = _request(run, {key: value for key, value in given.items() if value})
         reason = request.options.get("accept_expired_kit")
         manifest = kit_verify.verify(estate, reason)
@@ -123,6 +163,8 @@ def resume(
                 listener(event)
         journal.append("run-resumed", ended_leftovers=end_leftovers(run.run_id))
         _record_expired(journal, manifest, reason)
+        if without_files:
+            _record_given_up(journal, request)
         _execute(estate, plan, request, journal, keep_lock, canceled)
     return run.run_id
 
@@ -130,8 +172,14 @@ def resume(
 def pair_state(estate: Estate) -> PairState:
     """The pair's verdict, `unknown` where it cannot be told, and who takes writes."""
     seen = observe_pair(estate)
-    primaries = [node.name for node in seen.with_role(Role.PRIMARY)]
-    return PairState(str(verdict(seen).name), primaries[0] if len(primaries) == 1 else None)
+    named = {role: tuple(node.name for node in seen.with_role(role)) for role in Role}
+    primaries = named[Role.PRIMARY]
+    return PairState(
+        str(verdict(seen).name),
+        primaries[0] if len(primaries) == 1 else None,
+        running=(*primaries, *named[Role.STANDBY]),
+        down=named[Role.DOWN],
+    )
 
 
 def given_up(estate: Estate) -> list[GivenUp]:
@@ -165,14 +213,19 @@ def _execute(
             observe_pair=lambda: pair_state(estate),
             prove=lambda: _prove(estate, plan, journal),
             canceled=canceled,
+            hosts=rebuild_estate.hosts_of(estate, plan.name) if plan.name in rebuild_estate.GROUPS else (),
         )
     )
 
 
 def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
     """The target is proven; after a restore the applications on it, for the pair becomes whole afterwards."""
-    restored = plan.name == restore_database.NAME
-    hosts = estate.group("appserver") if restored else [estate.host(plan.target)]
+    if plan.name in rebuild_estate.GROUPS:
+        hosts = [*estate.group("appserver"), *estate.group("dbserver")]
+    elif plan.name == restore_database.NAME:
+        hosts = list(estate.group("appserver"))
+    else:
+        hosts = [estate.host(plan.target)]
     return verify(estate, hosts, journal.path / "verify.xml")
 
 
@@ -195,6 +248,12 @@ def _refuse_other_kit(run: RunSummary, manifest: Manifest) -> None:
                 '--reason "..."` and begin anew with this one.'
             ).format(path=manifest.root, run=run.run_id),
         )
+
+
+def _record_given_up(journal: Journal, request: Request) -> None:
+    """Attachments that users go on without are somebody's decision, and the report says whose reason."""
+    if reason := request.options.get("without_files"):
+        journal.append("files-given-up", reason=reason)
 
 
 def _record_expired(journal: Journal, manifest: Manifest, reason: str | None) -> None:

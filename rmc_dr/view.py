@@ -284,6 +284,9 @@ _TELLERS: Mapping[str, Callable[[Event, RunState], str | None]] = {
     "kit-expired-accepted": lambda event, _before: _("An expired kit is used: {reason}").format(
         reason=event.get("reason", "")
     ),
+    "files-given-up": lambda event, _before: _(
+        "Users go on without attachments from the backup: {reason}"
+    ).format(reason=event.get("reason", "")),
     "stage-started": _tell_stage_started,
     "stage-finished": _tell_stage_finished,
     "task": _tell_task,

@@ -12,6 +12,9 @@ def stage_title(name: str) -> str:
     return {
         "preserve": _("Preserve what can still be read"),
         "handover": _("Hand the writes over to the other host"),
+        "living": _("Make sure that nothing lives that would be lost"),
+        "found": _("Found the voters' cluster anew"),
+        "applications": _("Configure the application server"),
         "fence": _("Fence the old machine"),
         "reinstall": _("Reinstall the operating system"),
         "boot": _("Boot the installed system"),
@@ -43,6 +46,8 @@ def plan_title(name: str) -> str:
     return {
         "rebuild-appserver": _("Rebuild of the application server"),
         "rebuild-dbserver": _("Rebuild of a database host"),
+        "rebuild-estate": _("Rebuild of the whole estate"),
+        "rebuild-pair": _("Rebuild of the database pair from the backup"),
         "restore-database": _("Restore of the database"),
         "db-switchover": _("Switchover of the database pair"),
         "db-failover": _("Failover of the database pair"),

@@ -71,7 +71,8 @@ class BackupsObservation:
     """One look from three sides, and at the primary's archiver; ``errors`` says why a part is unknown.
 
     ``archived`` maps a part of the archive (as 17-1) to its segments' names; ``labels`` are the backups that
-    the store holds objects of, whether pgBackRest knows them or not.
+    the store holds objects of, whether pgBackRest knows them or not. ``archived_at`` is when the newest
+    segment was stored.
     """
 
     at: datetime
@@ -81,6 +82,7 @@ class BackupsObservation:
     labels: tuple[str, ...] | None
     archiver: Archiver | None
     errors: Mapping[str, str] = field(default_factory=dict)
+    archived_at: datetime | None = None
 
     @property
     def newest(self) -> DatabaseBackup | None:

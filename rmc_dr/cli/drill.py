@@ -74,6 +74,47 @@ def dbserver(context: Context, /, role: str, as_json: bool) -> int:
     return _rehearse(context, as_json, lambda estate, _say: LostDbserver(estate, role, listeners(context)))
 
 
+@drill.command(help=_("Destroy both database hosts' disks under load, bring the pair back from the store."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def pair(context: Context, /, as_json: bool) -> int:
+    return _lose_hosts(context, "pair", as_json)
+
+
+@drill.command(help=_("Destroy every disk but the store's under load, bring all back from kit and store."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def estate(context: Context, /, as_json: bool) -> int:
+    return _lose_hosts(context, "estate", as_json)
+
+
+@drill.command(help=_("Delete rows under load, restore to just before it, and count what that gives up."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def slip(context: Context, /, as_json: bool) -> int:
+    from rmc_dr.cli.rebuild import listeners
+    from rmc_dr.drill.slip import Slip
+
+    return _rehearse(context, as_json, lambda estate, say: Slip(estate, say, listeners(context)))
+
+
+@drill.command(help=_("Spoil every backup with the writer's key, lose both database hosts, get all back."))
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@pass_context
+def ransom(context: Context, /, as_json: bool) -> int:
+    from rmc_dr.cli.rebuild import listeners
+    from rmc_dr.drill.ransom import Ransom
+
+    return _rehearse(context, as_json, lambda estate, say: Ransom(estate, say, listeners(context)))
+
+
+def _lose_hosts(context: Context, name: str, as_json: bool) -> int:
+    from rmc_dr.cli.rebuild import listeners
+    from rmc_dr.drill.lost_hosts import LostHosts
+
+    return _rehearse(context, as_json, lambda estate, say: LostHosts(estate, name, say, listeners(context)))
+
+
 @drill.command(help=_("Show what every drill on this machine has measured, and how it goes."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
@@ -93,7 +134,8 @@ def history(context: Context, /, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(
-        _("When (UTC)"), _("Drill"), _("Broken"), "RTO", _("Outage"), _("Lost"), _("Duplicated"), _("Trend"),
+        _("When (UTC)"), _("Drill"), _("Broken"), "RTO", "RPO",
+        _("Outage"), _("Lost"), _("Duplicated"), _("Trend"),
         box=None,
     )  # fmt: skip
     for one, ratio in zip(kept, ratios, strict=True):
@@ -102,6 +144,7 @@ def history(context: Context, /, as_json: bool) -> None:
             one.drill,
             one.broke,
             _("{minutes:.2f} min").format(minutes=one.rto_minutes),
+            _("{seconds:.0f} s").format(seconds=one.rpo_seconds),
             _("{seconds:.0f} s").format(seconds=one.outage_seconds),
             str(one.lost + one.attachments_missing),
             str(one.duplicated),
@@ -129,7 +172,7 @@ def _rehearse(
         click.echo(json.dumps({"event": "drill", **asdict(result)}))
     else:
         _show(context, result)
-    return 0 if result.lossless else 1
+    return 0 if result.passed else 1
 
 
 def _show(context: Context, result: DrillResult) -> None:
@@ -138,6 +181,7 @@ def _show(context: Context, result: DrillResult) -> None:
     table = Table(box=None, show_header=False)
     for label, value in (
         (_("RTO, measured"), _("{minutes:.2f} min").format(minutes=result.rto_minutes)),
+        (_("RPO, measured"), _("{seconds:.0f} s").format(seconds=result.rpo_seconds)),
         (_("Outage as the users saw it"), _("{seconds:.0f} s").format(seconds=result.outage_seconds)),
         *((_part(name), _seconds(part)) for name, part in result.split.items()),
         (_("Acknowledged before the break"), result.acknowledged_before_break),
@@ -145,9 +189,11 @@ def _show(context: Context, result: DrillResult) -> None:
         (_("Unknown (sent, not answered)"), result.unknown),
         (_("Present"), result.present),
         (_("Lost"), result.lost),
+        (_("  of these after what any backup could hold, or by choice"), result.lost_allowed),
         (_("Duplicated"), result.duplicated),
         (_("Attachments acknowledged"), result.attachments_acknowledged),
         (_("Attachments missing"), result.attachments_missing),
+        (_("  of these after what any backup could hold, or by choice"), result.attachments_allowed),
     ):
         table.add_row(label, str(value))
     context.console.print(table)
@@ -160,6 +206,8 @@ def _part(name: str) -> str:
         "detection": _("  until the leader's lock had changed hands"),
         "promotion": _("  until the new primary took writes"),
         "reconnection": _("  until all users were served again"),
+        "rewind": _("  until the store showed the backups again"),
+        "rebuild": _("  until everything was rebuilt and proven"),
     }.get(name, name)
 
 

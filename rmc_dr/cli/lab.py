@@ -109,10 +109,11 @@ def execute(context: Context, host: str, command: tuple[str, ...]) -> None:
 @click.argument("host")
 @click.option(
     "--how",
-    type=click.Choice(["disk", "os", "process", "off", "network", "postgres"]),
+    type=click.Choice(["disk", "blank", "os", "process", "off", "network", "postgres"]),
     required=True,
     help=_(
-        "What breaks: disk, operating system, Liberty, power, the network to another host, or PostgreSQL."
+        "What breaks: disk (the data outlives it; blank: nothing does), operating system, Liberty, power, "
+        "the network to another host, or PostgreSQL."
     ),
 )
 @click.option("--to", metavar="HOST", help=_("The host that it is cut from, for --how network."))

@@ -21,6 +21,18 @@ Command = Callable[..., None]
 EXPIRED_HELP = _("Use an expired kit; the reason is recorded.")
 
 
+REPLACE_HELP = _("Rebuild this host although it is healthy.")
+WITHOUT_FILES_HELP = _("Go on without attachments from the backup; the reason is recorded.")
+_replace_healthy = click.option("--replace-healthy", metavar="HOSTNAME", help=REPLACE_HELP)
+_replace_healthy_each = click.option(
+    "--replace-healthy",
+    metavar="HOSTNAME",
+    multiple=True,
+    help=_("Rebuild although this host is healthy; may be repeated, for each such host."),
+)
+_without_files = click.option("--without-files", metavar="REASON", help=WITHOUT_FILES_HELP)
+
+
 def _options(command: Command) -> Command:
     """What every rebuild asks."""
     for option in reversed(
@@ -28,10 +40,7 @@ def _options(command: Command) -> Command:
             click.option(
                 "--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing.")
             ),
-            click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation).")),
-            click.option(
-                "--replace-healthy", metavar="HOSTNAME", help=_("Rebuild this host although it is healthy.")
-            ),
+            click.option("--yes", is_flag=True, help=_("Do not ask (for automation).")),
             click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP),
             click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
             click.option(
@@ -48,12 +57,18 @@ def _options(command: Command) -> Command:
 
 @rebuild.command(help=_("Reinstall the application server, bring its applications back, and prove it."))
 @click.argument("host", required=False)
-@click.option("--wipe-data", is_flag=True, help=_("Format the data partition as well: attachments are lost."))
+@click.option(
+    "--wipe-data",
+    is_flag=True,
+    help=_("Format the data partition as well; attachments come back from the backup."),
+)
 @click.option(
     "--fence-method",
     type=click.Choice(["rescue", "credential"]),
     help=_("How the old machine is fenced: its power, or its database credentials (replaced hardware)."),
 )
+@_without_files
+@_replace_healthy
 @_options
 @pass_context
 def appserver(context: Context, /, host: str | None, **options: Any) -> None:
@@ -70,10 +85,37 @@ def appserver(context: Context, /, host: str | None, **options: Any) -> None:
     is_flag=True,
     help=_("Format the data partition as well: the database is copied anew from the primary."),
 )
+@_replace_healthy
 @_options
 @pass_context
 def dbserver(context: Context, /, host: str, **options: Any) -> None:
     rebuild_by_plan(context, "rebuild-dbserver", host, **options)
+
+
+@rebuild.command(
+    help=_("Reinstall every database host and application server; bring all data back from the store.")
+)
+@_without_files
+@_replace_healthy_each
+@_options
+@pass_context
+def estate(context: Context, /, **options: Any) -> None:
+    _rebuild_many(context, "rebuild-estate", **options)
+
+
+@rebuild.command(
+    help=_("Reinstall both database hosts and bring the database back from the store; the applications live.")
+)
+@_replace_healthy_each
+@_options
+@pass_context
+def pair(context: Context, /, **options: Any) -> None:
+    _rebuild_many(context, "rebuild-pair", **options)
+
+
+def _rebuild_many(context: Context, plan_name: str, replace_healthy: tuple[str, ...], **options: Any) -> None:
+    options["replace_healthy"] = ",".join(replace_healthy)
+    rebuild_by_plan(context, plan_name, context.estate().name, **options)
 
 
 def rebuild_by_plan(
@@ -97,15 +139,21 @@ def rebuild_by_plan(
 @click.command(help=_("Look again and finish the estate's open run."))
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
+@_without_files
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
 @pass_context
 def resume(
-    context: Context, /, break_lock: str | None, accept_expired_kit: str | None, as_json: bool
+    context: Context,
+    /,
+    break_lock: str | None,
+    accept_expired_kit: str | None,
+    without_files: str | None,
+    as_json: bool,
 ) -> None:
     from rmc_dr import rebuild as story
 
     context.json = as_json or context.json
-    run_id = story.resume(context.estate(), listeners(context), break_lock, accept_expired_kit)
+    run_id = story.resume(context.estate(), listeners(context), break_lock, accept_expired_kit, without_files)
     _say_recovered(context, run_id)
 
 
@@ -132,6 +180,8 @@ def show_plan(context: Context, plan: Any) -> None:
         budget = _("{n:g} min").format(n=stage.budget_minutes)
         table.add_row(str(number), stage.name, ", ".join(stage.hosts), budget, what)
     context.console.print(table)
+    for line in plan.restores:
+        context.console.print(line, markup=False)
     context.console.print(
         _("Forecast: at most {minutes:g} min of the {hours:g} h that the contract allows.").format(
             minutes=plan.budget_minutes, hours=rto_hours

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Protocol
@@ -24,22 +25,29 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Scene:
-    """What a disaster needs to know: the users' ledger, and the steady moment just before it broke."""
+    """The users' ledger, and the steady clock's moment and the time just before it broke."""
 
     ledger: Path
     broke_at: float
+    broke_time: float = 0.0
 
 
 @dataclass(frozen=True)
 class Recovery:
     """``rto_seconds`` is None where it is the users' outage. ``split`` names its parts in seconds.
 
-    ``run`` is the record of what rmc-dr did, empty where the estate recovered by itself.
+    ``run`` is the record of what rmc-dr did, empty where the estate recovered by itself. What was
+    acknowledged after ``writes_until``, and attachments after ``files_until``, may be lost: no backup could
+    hold it, or it was given up by choice. Nothing else may. ``broke_time`` is given where it broke later than
+    ``break_`` began. All in Unix time.
     """
 
     run: str = ""
     rto_seconds: float | None = None
     split: Mapping[str, float | None] = field(default_factory=dict)
+    writes_until: float = inf
+    files_until: float = inf
+    broke_time: float | None = None
 
 
 class Disaster(Protocol):
@@ -63,7 +71,11 @@ class Disaster(Protocol):
 
 @dataclass(frozen=True)
 class DrillResult:
-    """What the drill measured. Counts are writes; ``outage_seconds`` is the clients' longest wait."""
+    """What the drill measured. Counts are writes; ``outage_seconds`` is the clients' longest wait.
+
+    ``rpo_seconds`` reaches from the oldest lost write to the break. ``lost_allowed`` of the lost, and
+    ``attachments_allowed`` of the missing, came after what any backup could hold.
+    """
 
     drill: str
     at: str
@@ -82,10 +94,18 @@ class DrillResult:
     duplicated: int
     attachments_acknowledged: int
     attachments_missing: int
+    rpo_seconds: float = 0.0
+    lost_allowed: int = 0
+    attachments_allowed: int = 0
 
     @property
-    def lossless(self) -> bool:
-        return not (self.lost or self.duplicated or self.attachments_missing)
+    def passed(self) -> bool:
+        """Whether nothing is doubled, and lost only what could not be kept, or was given up by choice."""
+        return (self.lost, self.attachments_missing, self.duplicated) == (
+            self.lost_allowed,
+            self.attachments_allowed,
+            0,
+        )
 
 
 def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
@@ -102,7 +122,7 @@ def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
                 count=before, host=disaster.host, how=disaster.how
             )
         )
-        scene = Scene(ledger, time.monotonic())
+        scene = Scene(ledger, time.monotonic(), time.time())
         disaster.break_()
         recovery = disaster.recover(scene)
         say(_("Recovered; watching the users work on."))
@@ -111,6 +131,9 @@ def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
     seconds = recovery.rto_seconds
     if seconds is None:
         seconds, _end = outage_after(load.read_ledger(ledger), scene.broke_at)
+    audited = audit(estate, ledger)
+    lost_at, missing_at = audited.pop("lost_at", []), audited.pop("missing_at", [])
+    broke_time = scene.broke_time if recovery.broke_time is None else recovery.broke_time
     result = DrillResult(
         drill=disaster.name,
         at=at,
@@ -120,10 +143,17 @@ def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
         rto_minutes=round(seconds / 60, 2),
         split={name: None if part is None else round(part, 2) for name, part in recovery.split.items()},
         acknowledged_before_break=before,
-        **audit(estate, ledger),
+        rpo_seconds=round(max([0.0, *(broke_time - moment for moment in lost_at)]), 1),
+        lost_allowed=_after(recovery.writes_until, lost_at),
+        attachments_allowed=_after(min(recovery.writes_until, recovery.files_until), missing_at),
+        **audited,
     )
     (folder / RESULT).write_text(json.dumps(asdict(result), indent=2) + "\n")
     return result
+
+
+def _after(until: float, moments: Sequence[float]) -> int:
+    return sum(moment > until for moment in moments)
 
 
 def _folder() -> Path:

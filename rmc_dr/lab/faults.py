@@ -50,6 +50,7 @@ def _break(estate: Estate, target: Hardware, how: str, to: str | None) -> None:
         return
     breaks: dict[str, Callable[[Hardware], None]] = {
         "disk": _break_disk,
+        "blank": _blank_disk,
         "os": _break_os,
         "process": _break_process,
         "off": lambda hardware: machine.kill(hardware.name),
@@ -72,6 +73,12 @@ def _break_disk(target: Hardware) -> None:
     size = target.image.stat().st_size
     _zero(target.image, 0, data.start if data else size)
     _zero(target.image, size - GPT, GPT)
+
+
+def _blank_disk(target: Hardware) -> None:
+    """As if the disk was replaced by an empty one: its data is gone as well."""
+    machine.kill(target.name)
+    _zero(target.image, 0, target.image.stat().st_size)
 
 
 def _break_os(target: Hardware) -> None:

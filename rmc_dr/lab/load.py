@@ -196,6 +196,7 @@ def compare(ledger: list[dict[str, Any]], rows: list[tuple[str, str, str, str]])
     acknowledged = ended["ack"]
     unknown = {_row(e) for e in ledger if e["what"] == "intent"} - acknowledged - ended["refused"]
     held = Counter(rows)
+    lost = acknowledged - held.keys()
     ours = {(kind, app, marker) for kind, app, _id, marker in acknowledged | unknown}
     written = Counter((kind, app, marker) for kind, app, _id, marker in rows)
     return {
@@ -203,7 +204,8 @@ def compare(ledger: list[dict[str, Any]], rows: list[tuple[str, str, str, str]])
         "unknown": len(unknown),
         "unknown_present": len(unknown & held.keys()),
         "present": len(acknowledged & held.keys()),
-        "lost": len(acknowledged - held.keys()),
+        "lost": len(lost),
+        "lost_at": sorted(e.get("t", 0.0) for e in ledger if e["what"] == "ack" and _row(e) in lost),
         "duplicated": sum(max(0, written[mark] - 1) for mark in ours),
         "attachments_acknowledged": sum(row[0] == "attachment" for row in acknowledged),
         "outage_seconds": round(outage(ledger), 1),
@@ -226,17 +228,18 @@ def outage(ledger: list[dict[str, Any]]) -> float:
     return longest
 
 
-def missing_attachments(sites: list[Site], ledger: list[dict[str, Any]]) -> int:
-    """How many acknowledged attachments do not come back with the bytes that were sent."""
-    missing = 0
+def missing_attachments(sites: list[Site], ledger: list[dict[str, Any]]) -> list[float]:
+    """When those attachments were acknowledged that do not come back with the bytes that were sent."""
+    missing = []
     for site in sites:
         with site.client() as client:
             token = site.login(client)
             for entry in ledger:
                 if entry["what"] != "ack" or entry["kind"] != "attachment" or entry["app"] != site.name:
                     continue
-                missing += not _comes_back(site, client, token, entry)
-    return missing
+                if not _comes_back(site, client, token, entry):
+                    missing.append(entry.get("t", 0.0))
+    return sorted(missing)
 
 
 def _comes_back(site: Site, client: httpx.Client, token: dict[str, str], entry: dict[str, Any]) -> bool:
@@ -252,7 +255,8 @@ def audit(sites: list[Site], args: argparse.Namespace) -> int:
     ledger = read_ledger(args.ledger)
     fields = [line.split("\t") for line in args.rows.read_text().splitlines()]
     result = compare(ledger, [(row[0], row[1], row[2], row[3]) for row in fields if len(row) == 4])
-    result["attachments_missing"] = missing_attachments(sites, ledger)
+    result["missing_at"] = missing_attachments(sites, ledger)
+    result["attachments_missing"] = len(result["missing_at"])
     sys.stdout.write(json.dumps(result) + "\n")
     return int(any(result[key] for key in ("lost", "duplicated", "attachments_missing")))
 

@@ -164,17 +164,17 @@ def _store(estate: Estate) -> _Stored:
     s3 = client(estate, "verifier")
     bucket, stanza = estate.config.s3.bucket, estate.config.database.cluster
     archived: dict[str, list[str]] = defaultdict(list)
-    for key, _modified in _objects(s3, bucket, f"{REPOSITORY}/archive/{stanza}/"):
+    for key, _modified in objects(s3, bucket, f"{REPOSITORY}/archive/{stanza}/"):
         part, _slash, name = key.split("/", 3)[-1].partition("/")
         segment = name.rpartition("/")[2][:24]
         if is_segment(segment):
             archived[part].append(segment)
     oldest: dict[str, tuple[datetime, str]] = {}
-    for key, modified in _objects(s3, bucket, f"{REPOSITORY}/backup/{stanza}/"):
+    for key, modified in objects(s3, bucket, f"{REPOSITORY}/backup/{stanza}/"):
         label, slash, _rest = key.split("/", 3)[-1].partition("/")
         if slash and label[0].isdigit():
             oldest[label] = min(oldest.get(label, (modified, key)), (modified, key))
-    snapshots = {key.removeprefix(SNAPSHOTS)[:8]: key for key, _modified in _objects(s3, bucket, SNAPSHOTS)}
+    snapshots = {key.removeprefix(SNAPSHOTS)[:8]: key for key, _modified in objects(s3, bucket, SNAPSHOTS)}
     keys = {**{label: key for label, (_modified, key) in oldest.items()}, **snapshots}
     with ThreadPoolExecutor(4) as pool:
         locks = dict(
@@ -185,7 +185,7 @@ def _store(estate: Estate) -> _Stored:
     )
 
 
-def _objects(s3: S3Client, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
+def objects(s3: S3Client, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
     """Key and time of every object that is not hidden."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for found in page.get("Contents", ()):

@@ -26,7 +26,7 @@ def decide(
 
 
 def _refuse_healthy(host: Host, seen: HostObservation, request: Request) -> None:
-    if request.options.get("replace_healthy") == host.name:
+    if request.replaces(host.name):
         return
     if seen.may_serve:
         raise Refused(

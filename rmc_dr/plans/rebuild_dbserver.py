@@ -49,7 +49,7 @@ def _refuse_diverged(host: Host, pair: PairState) -> None:
 
 
 def _refuse_healthy(host: Host, pair: PairState, request: Request) -> None:
-    if pair.verdict == Name.HEALTHY and request.options.get("replace_healthy") != host.name:
+    if pair.verdict == Name.HEALTHY and not request.replaces(host.name):
         raise Refused(
             "healthy-host",
             _("{host} is healthy: the pair replicates.").format(host=host.name),

@@ -49,10 +49,35 @@ class Finding:
 
 @dataclass(frozen=True)
 class Moment:
-    """Something said or decided, and when."""
+    """Something said or decided, and when; ``what`` is the event that told it."""
 
     time: datetime
     text: str
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a database was brought back to: its newest commit, the place in the WAL, and from which backup.
+
+    ``short_seconds`` is how much later the last WAL was stored that could have come back; None is unknown.
+    """
+
+    newest: str
+    lsn: str
+    timeline: str
+    backup: str
+    short_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Attachments:
+    """One application's attachments: those that its database knows of, and those whose file is not there."""
+
+    application: str
+    known: int
+    missing: int
+    first: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -89,6 +114,9 @@ class Report:
     exceptions: tuple[Moment, ...]
     resumes: tuple[datetime, ...]
     repairs: int
+    restores: tuple[str, ...] = ()
+    restored: Restored | None = None
+    attachments: tuple[Attachments, ...] = ()
 
     @property
     def within_target(self) -> bool | None:
@@ -135,10 +163,32 @@ def build(events: Iterable[Event]) -> Report:
         facts=state.facts,
         failures=_failures(events),
         notes=tuple(Moment(event.time, str(event.get("text", ""))) for event in state.notes),
-        exceptions=tuple(Moment(event.time, str(event.get("reason", ""))) for event in state.accepted),
+        exceptions=tuple(
+            Moment(event.time, str(event.get("reason", "")), event.event) for event in state.accepted
+        ),
         resumes=state.resumes,
         repairs=state.repairs,
+        restores=tuple(about.get("restores") or ()),
+        restored=_restored(state),
+        attachments=tuple(
+            Attachments(name, int(said["known"]), int(said["missing"]), tuple(said["first"]))
+            for facts in state.facts.values()
+            for name, said in sorted(facts.get("attachments", {}).items())
+        ),
     )
+
+
+def _restored(state: RunState) -> Restored | None:
+    """What the last restore of the run told; its newest commit is empty where nothing was replayed."""
+    said = next((facts["restore"] for facts in state.facts.values() if "restore" in facts), None)
+    if said is None:
+        return None
+    newest, archived = str(said["newest"]), state.about.get("archived_at")
+    short = None
+    if newest and archived:
+        apart = datetime.fromisoformat(archived) - datetime.fromisoformat(newest)
+        short = max(0.0, apart.total_seconds())
+    return Restored(newest, str(said["lsn"]), str(said["timeline"]), str(said["backup"]), short)
 
 
 def _destroyed(state: RunState) -> bool:

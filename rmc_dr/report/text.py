@@ -71,7 +71,29 @@ def particulars(report: Report) -> list[tuple[str, str]]:
         (_("Anything changed"), changed_word(report.changed)),
         (_("Recovery kit (SHA-256)"), report.kit or _("not done")),
         (_("rmc-dr version"), report.tool_version or _("not done")),
+        *_data(report),
     ]
+
+
+def _data(report: Report) -> list[tuple[str, str]]:
+    """What of the data came back, for the runs that bring data back."""
+    rows = [(_("Brought back"), " ".join(report.restores))] if report.restores else []
+    if (back := report.restored) is not None:
+        where = _("{newest} (LSN {lsn}, timeline {timeline})").format(
+            newest=back.newest or _("not told"), lsn=back.lsn, timeline=back.timeline
+        )
+        rows.append((_("Newest write restored"), where))
+    if back is not None and back.short_seconds is not None:
+        short = _("{duration} before the last WAL was stored; what was never archived is not counted").format(
+            duration=spoken_duration(back.short_seconds)
+        )
+        rows.append((_("Data loss (RPO)"), short))
+    for one in report.attachments:
+        text = _("{known} known to the database, {missing} missing {first}").format(
+            known=one.known, missing=one.missing, first=", ".join(one.first)
+        )
+        rows.append((_("Attachments of {application}").format(application=one.application), text.strip()))
+    return rows
 
 
 def moment(time: datetime | None) -> str:
@@ -137,7 +159,11 @@ def _checks(report: Report) -> list[str]:
 
 
 def exceptions(report: Report) -> list[str]:
-    return [_("An expired kit is used: {reason}").format(reason=moment.text) for moment in report.exceptions]
+    words = {
+        "kit-expired-accepted": _("An expired kit is used: {reason}"),
+        "files-given-up": _("Users go on without attachments from the backup: {reason}"),
+    }
+    return [words.get(one.what, "{reason}").format(reason=one.text) for one in report.exceptions]
 
 
 def troubles(report: Report) -> list[str]:

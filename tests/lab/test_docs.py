@@ -31,6 +31,25 @@ ELSEWHERE = {
     ),
     "rmc-dr restore release": "tests/lab/test_restore.py::test_a_slip_is_undone",
     "rmc-dr restore files --path management": "tests/lab/test_restore.py::test_files_come_back",
+    **dict.fromkeys(
+        ["rmc-dr rebuild estate --plan", "rmc-dr rebuild estate --yes"],
+        "tests/lab/test_rebuild_estate.py::test_a_lost_estate_comes_back_from_kit_and_store",
+    ),
+    **dict.fromkeys(
+        ["rmc-dr rebuild pair --plan", "rmc-dr rebuild pair --yes"],
+        "tests/lab/test_rebuild_estate.py::test_a_killed_rebuild_of_the_pair_is_resumed",
+    ),
+    **dict.fromkeys(
+        [
+            "rmc-dr store rewind --to 2026-11-24T02:30:00+08:00 --plan",
+            "rmc-dr store rewind --to 2026-11-24T02:30:00+08:00",
+        ],
+        "tests/lab/test_rebuild_estate.py::test_a_store_is_rewound_and_nothing_is_deleted",
+    ),
+    **{
+        f"rmc-dr drill {name}": f"tests/lab/test_drills.py::test_passes_twice_in_a_row[{name}]"
+        for name in ("pair", "estate", "slip", "ransom")
+    },
     "rmc-dr rebuild dbserver db2 --yes": "tests/lab/test_rebuild_dbserver.py::test_a_dead_standby[wipe]",
     "rmc-dr rebuild appserver --fence-method credential": (
         "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in"

@@ -71,9 +71,18 @@ def test_recovers_while_one_database_host_is_off(healthy: Lab, down: str):
     assert json.loads(healthy.run("db", "status", "--json").out)["verdict"] == "standby-down"
 
 
+RADOSGW = "ceph-radosgw@rgw.a.service"
+
+
 @pytest.mark.long
-def test_wiping_the_data_says_what_is_lost_and_brings_a_proven_server(healthy: Lab):
-    healthy.ok("lab", "exec", "app1", "--", "sh", "-c", "echo lost >/srv/attachments/lost")
+def test_wiped_attachments_come_back_from_the_newest_snapshot(healthy: Lab):
+    """What was uploaded after it is gone: the plan says so before, the record counts it afterwards."""
+    on = ["lab", "exec", "app1", "--", "sh", "-c"]
+    healthy.ok(
+        *on, "echo kept >/srv/attachments/management/kept; chown liberty: /srv/attachments/management/kept"
+    )
+    healthy.ok("backup", "run", "--files", timeout=600)
+    healthy.ok(*on, "echo lost >/srv/attachments/lost")
     count = "$(find /srv -xdev -mindepth 1 -not -name lost+found | wc -l)"
     files = int(healthy.ok("lab", "exec", "app1", "--", "sh", "-c", f"echo {count}").out)
     words = ("rebuild", "appserver", "--wipe-data", "--replace-healthy", "app1")
@@ -83,14 +92,40 @@ def test_wiping_the_data_says_what_is_lost_and_brings_a_proven_server(healthy: L
     assert int(told[1]) == pytest.approx(files, abs=2)  # a filesystem has files of its own
 
     healthy.ok("lab", "break", "app1", "--how", "process")
-    healthy.ok(*words, "--yes", timeout=1500)
+    said = healthy.ok(*words, "--yes", "--json", timeout=1500)
+    facts = [event["hosts"].get("app1", {}) for event in said.events() if event.get("event") == "facts"]
+    counted = next(fact["attachments"] for fact in facts if "attachments" in fact)
+    assert set(counted) == {"management", "verification"}
+    assert all(one["missing"] <= one["known"] for one in counted.values())
 
     said = next(event for event in read(find("last")) if "reinstall" in str(event.get("hosts")))
     data = said.fields["hosts"]["app1"]["reinstall"]["data"]
-    assert (data["kept"], data["was"], data["files"]) == (False, "present", files)
+    assert (data["kept"], data["was"]) == (False, "present")
     left = healthy.ok("lab", "exec", "app1", "--", "ls", "/srv/attachments").out.split()
     assert sorted(left) == ["management", "verification"]
+    assert healthy.ok(*on, "cat /srv/attachments/management/kept").out == "kept\n"
+    assert healthy.ok(*on, "stat -c %U /srv/attachments/management/kept").out == "liberty\n"
+    healthy.ok(*on, "rm /srv/attachments/management/kept")
     assert serving(healthy)
+
+
+@pytest.mark.long
+def test_without_the_store_the_attachments_are_waited_for_or_given_up(healthy: Lab):
+    """Never silently: the stage fails, and only a reason that is recorded lets the users in without them."""
+    healthy.ok("backup", "run", "--files", timeout=600)
+    words = ("rebuild", "appserver", "--wipe-data", "--replace-healthy", "app1", "--yes")
+    healthy.ok("lab", "exec", "store1", "systemctl", "stop", RADOSGW)
+    try:
+        said = healthy.run(*words, timeout=1500)
+        assert (said.code, "--without-files" in said.err, "Traceback" in said.err) == (1, True, False), (
+            said.err
+        )
+        healthy.ok("resume", "--without-files", "the store burnt as well", timeout=1500)
+    finally:
+        healthy.ok("lab", "exec", "store1", "systemctl", "start", RADOSGW)
+    assert serving(healthy)
+    assert "the store burnt as well" in healthy.ok("report", "last").out
+    healthy.ok("restore", "files", "--yes", timeout=600)
 
 
 def test_plan_changes_nothing(healthy: Lab):
@@ -98,7 +133,7 @@ def test_plan_changes_nothing(healthy: Lab):
     said = healthy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1", "--json")
     told = {stage["name"]: stage["hosts"] for stage in said.events()[0]["stages"]}
     assert list(told) == STAGES
-    assert (told["reinstall"], told["database"]) == (["app1"], ["db1", "db2"])
+    assert (told["reinstall"], told["database"]) == (["app1"], ["app1", "db1", "db2"])
     assert healthy.run("runs").out == before
 
 

@@ -21,6 +21,7 @@ VERIFIERS = (
 @pytest.fixture
 def replaced(healthy: Lab) -> Iterator[Lab]:
     """app1 has another board and another, blank disk; afterwards the old ones are put back."""
+    healthy.ok("backup", "run", "--files", timeout=600)  # what the new disk gets
     healthy.ok("lab", "break", "app1", "--how", "off")
     old = hardware.of("app1")
     new = replace(old, machine=str(uuid4()), disk="spare.img")

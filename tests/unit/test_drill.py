@@ -120,6 +120,35 @@ def test_a_drill_breaks_recovers_mends_and_keeps_its_result(estate: Estate, user
     assert results() == [result]
 
 
+def test_what_no_backup_could_hold_may_be_lost_and_nothing_else(
+    estate: Estate, users: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    told = {**AUDIT, "lost": 3, "lost_at": [900.0, 955.0, 990.0], "attachments_missing": 2}
+    told["missing_at"] = [700.0, 990.0]
+    monkeypatch.setattr(rehearsal, "audit", lambda *_: dict(told))
+    quake = Quake(Recovery("r", 9.0, writes_until=950, broke_time=1000))
+    result = rehearse(estate, quake, lambda _text: None)
+    assert (result.lost, result.lost_allowed, result.rpo_seconds) == (3, 2, 100.0)
+    assert (result.attachments_missing, result.attachments_allowed) == (2, 1)
+    assert not result.passed
+
+
+def test_a_loss_that_no_backup_could_have_held_passes(
+    estate: Estate, users: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    told = {**AUDIT, "lost": 1, "lost_at": [990.0], "attachments_missing": 2, "missing_at": [700.0, 990.0]}
+    monkeypatch.setattr(rehearsal, "audit", lambda *_: dict(told))
+    recovery = Recovery("r", 9.0, writes_until=899, files_until=600, broke_time=1000)
+    assert rehearse(estate, Quake(recovery), lambda _text: None).passed
+
+
+def test_a_doubled_write_never_passes(estate: Estate):
+    assert RESULT.passed
+    assert not replace(RESULT, duplicated=1).passed
+    assert not replace(RESULT, lost=1).passed
+    assert replace(RESULT, lost=1, lost_allowed=1).passed
+
+
 def test_without_an_rto_of_its_own_the_users_outage_is_it(estate: Estate, users: list[str]):
     result = rehearse(estate, Quake(Recovery()), lambda _text: None)
     assert result.rto_minutes >= 1.0

@@ -230,6 +230,55 @@ def test_secrets_that_a_stage_renewed_are_kept_out_of_the_record(world, monkeypa
     ]
 
 
+def test_a_run_of_many_hosts_looks_at_each_and_holds_each(world, monkeypatch):
+    """Every stage asks all of them; the variables name what the plan says, not the estate."""
+    stages = read_stages(content.root() / "playbooks" / "rebuild-estate.yml")
+    identities = {host.name: host.identity.machine for host in world.estate.hosts.values() if host.identity}
+    monkeypatch.setattr(
+        engine,
+        "observe_host",
+        lambda estate, host: replace(world.observe_host(estate, host), identity=identities[host.name]),
+    )
+    taken, released = [], []
+    monkeypatch.setattr(engine.target_lock, "take", lambda _estate, host, *_: taken.append(host.name))
+    monkeypatch.setattr(engine.target_lock, "release", lambda _estate, host, *_: released.append(host.name))
+    options = {
+        "restore_on": "db1",
+        "restore_to": "latest",
+        "spare_running": True,
+        "without_files": "a {{ b }}",
+    }
+    plan, request = Plan("rebuild-estate", "lab", stages), Request("rebuild-estate", "lab", options)
+    journal = Journal.create(plan, request, estate="lab", operator="test")
+    hosts = [world.estate.host(name) for name in ("app1", "db1", "db2")]
+
+    def pair() -> PairState:
+        return PairState("healthy", "db1", ("db1", "db2")) if "lead" in world.done else PairState("unknown")
+
+    run = engine.Run(
+        world.estate,
+        plan,
+        request,
+        journal,
+        world.keep_lock,
+        pair,
+        lambda: world.checks,
+        world.canceled,
+        hosts,
+    )
+    engine.execute(run)
+    told = {stage.name: variables for stage, (_playbook, variables) in zip(stages, world.calls, strict=True)}
+    assert told["reinstall"]["target"] == "appserver:dbserver"
+    assert told["restore"]["restore_on"] == "db1"
+    assert {variables["without_files"] for variables in told.values()} == {True}, (
+        "no text for Ansible to template"
+    )
+    assert set(taken) == set(released) == {"app1", "db1", "db2"}
+    looks = [event for event in read(journal.path) if event.event == "observation"]
+    assert len(looks) == 3 * len(stages)
+    assert end_of(run).outcome == "recovered"
+
+
 def test_a_failed_check_keeps_users_out(world):
     world.checks = [Check("liberty-answers", True), Check("journey-management", False, "503")]
     run = start(world)

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from test_plan_estate import DIFF, STORED
 
 from rmc_dr import rebuild, record
-from rmc_dr.errors import Locked, Refused
+from rmc_dr.errors import BadInput, Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.kit.manifest import Manifest
-from rmc_dr.model import Plan, Request
+from rmc_dr.model import HostObservation, PairState, Plan, Reach, Request
 from rmc_dr.record import RunState, read, run_dir
 
 NOW = datetime.now(UTC)
@@ -130,3 +131,45 @@ def test_what_was_asked_for_is_asked_for_again(estate: Estate, around: Around) -
     fail(estate, around, wipe_data=True)
     rebuild.resume(estate, [])
     assert around.asked == {"wipe_data": True}
+
+
+MANY = ("rebuild-estate", ["app1", "db1", "db2"]), ("rebuild-pair", ["db1", "db2"])
+
+
+@pytest.mark.parametrize(("plan", "hosts"), MANY)
+def test_a_plan_of_many_hosts_looks_at_each_and_at_the_store(
+    estate: Estate, around: Around, monkeypatch: pytest.MonkeyPatch, plan: str, hosts: list[str]
+) -> None:
+    looked: list[str] = []
+
+    def look(_estate: Estate, host: Any) -> HostObservation:
+        looked.append(host.name)
+        return HostObservation(host.name, Reach.SILENT)
+
+    monkeypatch.setattr(rebuild, "observe_host", look)
+    monkeypatch.setattr(rebuild, "pair_state", lambda _estate: PairState("unknown"))
+    monkeypatch.setattr(rebuild, "observe_store", lambda _estate: STORED)
+    made = rebuild.make_plan(estate, Request(plan, estate.name, {"replace_healthy": "db1"}))
+    assert sorted(looked) == hosts
+    rejoin = next(stage for stage in made.stages if stage.name == "rejoin")
+    assert rejoin.hosts == ("db2",), "the first database host is the one that is restored"
+    rebuild.start(estate, made, Request(plan, estate.name, {"replace_healthy": "db1"}), [])
+    assert around.asked == {
+        "replace_healthy": "db1", "restore_on": "db1", "restore_to": "latest", "restore_set": DIFF.label,
+        "spare_running": True,
+    }  # fmt: skip
+    about = RunState.of(read(next(record.runs()).path)).about
+    assert about["restores"] == list(made.restores)
+    assert datetime.fromisoformat(about["archived_at"]) == STORED.archived_at
+
+
+def test_a_host_that_does_not_exist_cannot_be_meant(estate: Estate) -> None:
+    with pytest.raises(BadInput):
+        rebuild.make_plan(estate, Request("rebuild-estate", estate.name, {"replace_healthy": "db1,db9"}))
+
+
+def test_attachments_can_be_given_up_when_a_run_goes_on(estate: Estate, around: Around) -> None:
+    run_id = fail(estate, around)
+    rebuild.resume(estate, [], without_files="the store burnt as well")
+    assert accepted(run_id) == ["the store burnt as well"]
+    assert around.asked == {"without_files": "the store burnt as well"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -158,3 +159,54 @@ def test_a_run_is_given_up_once(kept: Path) -> None:
     assert call("runs", "abandon", "last", "--reason", "new hardware").exit_code == 0
     assert call("runs", "abandon", "last", "--reason", "again").exit_code == 3
     assert next(record.runs()).state.outcome == "abandoned"
+
+
+def with_facts(facts: dict[str, object], **about: object) -> list[Event]:
+    """The example run, of which a stage told this."""
+    told = [
+        replace(event, fields={**event.fields, **about}) if event.event == "run-started" else event
+        for event in events()
+    ]
+    return [
+        replace(event, fields={"hosts": {"db1": facts}}) if event.event == "facts" else event
+        for event in told
+    ]
+
+
+BACK = {"backup": "F", "newest": "2026-11-21 23:00:30.5+08", "lsn": "0/5000028", "timeline": "4"}
+
+
+def test_a_restore_tells_what_came_back_and_what_that_cost() -> None:
+    told = with_facts({"restore": BACK}, restores=["From F"], archived_at="2026-11-21T15:01:00Z")
+    back = build(told).restored
+    assert back is not None
+    assert (back.timeline, back.short_seconds) == ("4", 29.5)
+    said = " ".join(text(told).split())
+    assert "2026-11-21 23:00:30.5+08 (LSN 0/5000028, timeline 4)" in said
+    assert "From F" in said
+    assert "30 s before the last WAL was stored" in said or "29 s before the last WAL was stored" in said
+
+
+def test_what_was_not_measured_is_not_told() -> None:
+    told = with_facts({"restore": {**BACK, "newest": ""}}, archived_at="2026-11-21T15:01:00Z")
+    back = build(told).restored
+    assert back is not None
+    assert back.short_seconds is None
+    assert build(events()).restored is None
+
+
+def test_attachments_are_counted_for_each_application() -> None:
+    told = with_facts({"attachments": {"management": {"known": 9, "missing": 1, "first": ["a-file"]}}})
+    assert "Attachments of management 9 known to the database, 1 missing a-file" in " ".join(
+        text(told).split()
+    )
+
+
+def test_attachments_given_up_are_an_exception_with_its_reason() -> None:
+    told = [
+        replace(event, event="files-given-up") if event.event == "kit-expired-accepted" else event
+        for event in events()
+    ]
+    said = text(told)
+    assert "Users go on without attachments from the backup: the centre's change board" in said
+    assert "expired kit" not in said

@@ -1,0 +1,69 @@
+"""What `rmc-dr rebuild estate` and `pair` ask for, and what they print before they ask back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rmc_dr import rebuild
+from rmc_dr.cli import common, main
+from rmc_dr.errors import Refused
+from rmc_dr.estate import Estate
+from rmc_dr.model import Plan, Request
+
+PLAN = Plan("rebuild-pair", "lab", (), ("all of it",), ("From the backup F", "and its archive"))
+
+
+@pytest.fixture
+def asked(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The requests that were planned, and those that were begun."""
+    told: list[Any] = []
+    monkeypatch.setattr(common.Context, "_estate", estate)
+    monkeypatch.setattr(rebuild, "make_plan", lambda _estate, request: told.append(request) or PLAN)
+    monkeypatch.setattr(rebuild, "start", lambda *_: told.append("begun") or "a-run")
+    monkeypatch.setattr(rebuild, "resume", lambda *words: told.append(words[1:]) or "a-run")
+    return told
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), standalone_mode=False)
+
+
+def test_each_healthy_host_is_named_by_itself(asked: list[Any]):
+    words = ["--replace-healthy", "db1", "--replace-healthy", "app1", "--without-files", "burnt"]
+    assert call("rebuild", "estate", *words, "--plan").exit_code == 0
+    options = {"replace_healthy": "db1,app1", "without_files": "burnt"}
+    assert asked == [Request("rebuild-estate", "lab", options)]
+
+
+def test_the_plan_says_what_the_data_comes_from(asked: list[Any]):
+    said = call("rebuild", "pair", "--plan")
+    assert "From the backup F\nand its archive\n" in said.output
+    document = json.loads(call("rebuild", "pair", "--plan", "--json").output.splitlines()[-1])
+    assert document["restores"] == ["From the backup F", "and its archive"]
+    assert asked == [Request("rebuild-pair", "lab", {})] * 2
+
+
+def test_nothing_begins_without_the_estates_name(asked: list[Any]):
+    assert call("rebuild", "pair").exit_code != 0
+    assert "begun" not in asked
+
+
+def test_attachments_are_given_up_with_a_reason(asked: list[Any]):
+    call("resume", "--without-files", "burnt", "--json")
+    assert [words[-1] for words in asked] == ["burnt"]
+
+
+def test_a_refusal_is_a_sentence_with_a_hint(
+    estate: Estate, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(_estate: Estate, _request: Request) -> Plan:
+        raise Refused("no-backup", "The store holds none.", "Look there.")
+
+    monkeypatch.setattr(rebuild, "make_plan", refuse)
+    said = call("rebuild", "estate", "--yes")
+    assert (said.exit_code, "Traceback" in said.output) == (3, False)
