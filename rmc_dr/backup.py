@@ -88,7 +88,7 @@ def _choose(pair: PairObservation) -> tuple[str, str]:
 
 def run(estate: Estate, plan: Plan, on_event: OnEvent) -> Done:
     """Take the backups. Raises Locked while another is at work, Error where one fails; both are recorded."""
-    with _alone(estate, *(["database"] if plan.host else []), *(["files"] if plan.files else [])):
+    with one_at_a_time(estate, *(["database"] if plan.host else []), *(["files"] if plan.files else [])):
         started = datetime.now(UTC)
         with _watching(estate, plan, on_event):
             outcome = run_playbook(
@@ -136,9 +136,12 @@ def _recorded(estate: Estate, plan: Plan, started: datetime, outcome: Outcome) -
 
 
 @contextmanager
-def _alone(estate: Estate, *repositories: str) -> Iterator[None]:
-    """One backup or expiry of a repository at a time; a rebuild is not kept from beginning."""
-    busy = _("Another backup or expiry is at work (process {pid}).")
+def one_at_a_time(estate: Estate, *repositories: str) -> Iterator[None]:
+    """One backup or expiry of a repository at a time; a rebuild is not kept from beginning.
+
+    A verification holds a lock of its own, which an expiry needs as well: nothing goes while it is read.
+    """
+    busy = _("Another backup, expiry or verification is at work (process {pid}).")
     with ExitStack() as stack:
         for name in repositories:
             path = content.STATE / "locks" / f"{estate.name}-backup-{name}.lock"
@@ -175,6 +178,7 @@ def judge(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime 
         lock_days=estate.config.s3.lock_days,
         snapshots=tuple(snapshots),
         late_timers=late,
+        red=backup_record.last_red(estate.name),
     )
     return remarks(seen, limits)
 
@@ -196,7 +200,7 @@ def plan_expiry(estate: Estate) -> Keeping:
 
 def expire(estate: Estate, on_event: OnEvent) -> Keeping:
     """Expire with the keeper's key. Raises Refused or Locked before anything changes, Error afterwards."""
-    with _alone(estate, "database", "files"):
+    with one_at_a_time(estate, "database", "files", "verify"):
         plan = plan_expiry(estate)
         started = datetime.now(UTC)
         host = _choose(observe_pair(estate))[0]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.backup_verify import verify
+from rmc_dr.cli.common import Context, pass_context, teller
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.table import Table
 
     from rmc_dr.backup import Plan
@@ -23,9 +22,12 @@ if TYPE_CHECKING:
 JSON_HELP = _("Print JSON for machines.")
 
 
-@click.group(help=_("Take, list, judge and expire backups."))
+@click.group(help=_("Take, list, judge, verify and expire backups."))
 def backup() -> None:
     """The commands below."""
+
+
+backup.add_command(verify)
 
 
 @backup.command(
@@ -68,7 +70,7 @@ def run(
         return
     if not context.json:
         _show_plan(context, plan)
-    done = story.run(estate, plan, _teller(context))
+    done = story.run(estate, plan, teller(context))
     if context.json:
         context.emit({**asdict(plan), **asdict(done)})
         return
@@ -155,32 +157,11 @@ def expire(context: Context, /, only_plan: bool, yes: bool, as_json: bool) -> No
         _show_keeping(context, plan)
         if only_plan or not click.confirm(_("Expire?")):
             return
-    done = story.expire(estate, _teller(context))
+    done = story.expire(estate, teller(context))
     if context.json:
         context.emit(asdict(done))
     else:
         context.console.print(_("Expired: {labels}").format(labels=", ".join(done.expires) or _("nothing")))
-
-
-def _teller(context: Context) -> Callable[..., None]:
-    from rmc_dr.words import size
-
-    def tell(event: str, **fields: Any) -> None:
-        if context.json:
-            return
-        if event == "task" and fields.get("status") == "started":
-            context.console.print(f"  {fields['task']}", style="dim")
-        elif event == "note":
-            context.console.print(f"  {fields['text']}", markup=False)
-        elif event == "progress":
-            done, total = fields["done"], fields["total"]
-            context.console.print(
-                _("  {done} of {total} ({percent:.0f} %)").format(
-                    done=size(done), total=size(total), percent=100 * done / total
-                )
-            )
-
-    return tell
 
 
 def _show_plan(context: Context, plan: Plan) -> None:
