@@ -12,7 +12,7 @@ MARGIN = 2 * NIGHT  # one verification that failed, and its successor that begin
 
 
 def due(unread_since: Mapping[str, datetime], now: datetime, limit: timedelta = LIMIT) -> tuple[str, ...]:
-    """The names to read tonight, the longest unread first, as few as leave an even share for each night after.
+    """The names to read tonight, the longest unread first: so few that an even share is left for each night.
 
     ``unread_since``: when each was last read to its last byte, or came to be. Called once a night, it lets
     nothing stay unread for longer than ``limit``.

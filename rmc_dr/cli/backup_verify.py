@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     help=_(
         "Prove that the backups give back a working system, by doing it on the verification host.\n\n"
         "The newest chain is read to its last byte and restored; its pages, its business and the "
-        "applications on it are checked; older chains take turns. Production is only looked at. 0: green, 1: red."
+        "applications on it are checked; older chains take turns. Production is only looked at. "
+        "0: green, 1: red."
     )
 )
 @click.option("--database", is_flag=True, help=_("Only the database, and the applications on it."))
