@@ -65,10 +65,8 @@ def read_folders(given: dict) -> tuple[list[dict], set[str]]:
         checks += [finding("wal", False, f"damaged: {name} ({said})", [name]) for name, said in bad]
         if not bad:
             sound.add(f"wal {folder}")
-    if count:
-        checks.append(
-            finding("wal", not any(not one["green"] for one in checks), f"{count} segments by turn")
-        )
+    if count and not checks:
+        checks.append(finding("wal", True, f"{count} segments, whose turn it was"))
     return checks, sound
 
 

@@ -216,7 +216,7 @@ def ask(given: dict) -> dict:
 
 
 def _answer(copy: Copy, question: dict) -> dict:
-    """One number, truth value or time. Anything else could be a record, and is not told; so could an error."""
+    """One number, truth value or time. Anything else could be a record, and is not told."""
     options = READ_ONLY.format(ms=QUESTION_SECONDS * 1000)
     try:
         said = copy.sql(
@@ -244,6 +244,7 @@ def _systemctl(verb: str, unit: str, timeout: float) -> int:
 
 def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    lines = [line for line in lines if "not accepting connections" not in line]
     loud = [line for line in lines if any(word in line for word in (*BAD, "invalid", "incorrect"))]
     return short((loud or lines or ["it said nothing"])[-1])
 

@@ -19,15 +19,15 @@ DOCUMENTATION = r"""
 module: scratch_files
 short_description: Restore a sample of attachments, and compare the snapshot with the database's list
 description:
-  - Missing is what the database knew when the snapshot was taken and the snapshot lacks. Orphaned is what the snapshot
-    holds and the database does not know; an upload that broke leaves such a file, so it is named, and is not red.
+  - Missing is what the database knew when the snapshot was taken and the snapshot lacks. Orphaned is what the
+    snapshot holds and the database does not know; an upload that broke leaves such a file, so it is not red.
   - Only the ids of files leave the host.
 options:
   host: {description: The host that took the snapshot., type: str, required: true}
   folder: {description: The attachments' folder on that host., type: path, required: true}
   sample: {description: How many files are brought back., type: int, required: true}
   compare: {description: Whether there is a restored database., type: bool, required: true}
-  lists: {description: "Each has application and sql: id, SHA-256 and time.", type: list, elements: dict, default: []}
+  lists: {description: Each has application and sql., type: list, elements: dict, default: []}
   databases: {description: Application -> its database., type: dict, required: true}
   port: {description: The copy's port., type: int, required: true}
   scratch: {description: The scratch., type: path, required: true}
@@ -66,7 +66,7 @@ def newest(given: dict) -> dict | None:
 
 
 def held(given: dict, snapshot: str) -> dict[str, dict]:
-    """Every file of the snapshot by its path below the folder; what is hidden is an upload that never ended."""
+    """Every file of the snapshot by its path below the folder; a hidden one is an upload that never ended."""
     found = {}
     for line in restic(given, "ls", snapshot, given["folder"], "--recursive").splitlines():
         node = json.loads(line)

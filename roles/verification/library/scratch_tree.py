@@ -16,8 +16,8 @@ DOCUMENTATION = r"""
 module: scratch_tree
 short_description: Make or remove the scratch of a verification
 description:
-  - C(sweep) ends every process of the verification's slice, then removes the folder. C(prepare) does the same with
-    what a killed verification left, and makes an empty tree.
+  - C(sweep) ends every process of the verification's slice, then removes the folder. C(prepare) does the same
+    with what a killed verification left, and makes an empty tree.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
@@ -27,15 +27,24 @@ options:
 author: [rmc-dr]
 """
 NAMED = Path("/etc/rmc-dr/verification/host")
+THERE = "active,activating,deactivating,failed"
 STOP_SECONDS = 300
 GIB = 1024**3
 # Folder -> owner and mode; the applications' server writes below its own.
 TREE = {
-    "data": ("postgres", 0o700), "run": ("postgres", 0o700), "spool": ("postgres", 0o700), "lock": ("postgres", 0o770),
-    "log": ("postgres", 0o755), "log/liberty": ("liberty", 0o750), "files": ("root", 0o711), "cache": ("root", 0o700),
-    "liberty": ("liberty", 0o750), "liberty/servers": ("liberty", 0o750), "liberty/servers/rmc": ("liberty", 0o750),
+    "data": ("postgres", 0o700),
+    "run": ("postgres", 0o700),
+    "spool": ("postgres", 0o700),
+    "lock": ("postgres", 0o770),
+    "log": ("postgres", 0o755),
+    "log/liberty": ("liberty", 0o750),
+    "files": ("root", 0o711),
+    "cache": ("root", 0o700),
+    "liberty": ("liberty", 0o750),
+    "liberty/servers": ("liberty", 0o750),
+    "liberty/servers/rmc": ("liberty", 0o750),
     "liberty/servers/rmc/variables": ("liberty", 0o750),
-}  # fmt: skip
+}
 
 
 def prove(folder: Path, host: str, named: Path = NAMED) -> None:
@@ -53,9 +62,11 @@ def prove(folder: Path, host: str, named: Path = NAMED) -> None:
 def left(folder: Path) -> list[str]:
     """What is there of an earlier verification."""
     listed = subprocess.run(
-        ["systemctl", "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating,failed", "verification*"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["systemctl", "list-units", "--plain", "--no-legend", f"--state={THERE}", "verification*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     units = [line.split()[0] for line in listed.stdout.splitlines() if line.split()]
     return [*units, *([str(folder)] if folder.exists() else [])]
 

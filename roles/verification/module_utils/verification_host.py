@@ -1,4 +1,4 @@
-"""What every step on the verification host shares: its commands live in one slice, its findings have one form."""
+"""What every step on the verification host shares: one slice for its commands, one form for its findings."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ class Copy:
     ) -> str:
         """What the statement gives, unaligned. Raises Wrong with PostgreSQL's first line."""
         done = run(
-            *AS_POSTGRES, "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-v", f"VERBOSITY={verbosity}",
+            *AS_POSTGRES, "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1",
+            "-v", f"VERBOSITY={verbosity}",
             *self.connection(), "--dbname", database, "--file=-",
             timeout=timeout,
             stdin=f"{statement}\n;\n",

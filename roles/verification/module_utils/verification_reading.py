@@ -12,9 +12,7 @@ BROKEN = re.compile(r"(file missing|invalid checksum|invalid size|invalid result
 COPY = re.compile(r"backup '(?P<label>[^']+)' manifest\.copy does not match manifest")
 FILE = re.compile(r"[\w./-]*?(?P<file>[\w-]*/?(?:backup\.manifest|backup\.info|archive\.info)(?:\.copy)?)\b")
 # What pgBackRest says at this level when everything is well.
-WELL = re.compile(
-    r"verify command (begin|end)|stanza: |archiveId: |appears to be in progress|statistics: |wal start|storage"
-)
+WELL = re.compile(r"verify command (begin|end)|stanza: |archiveId: |appears to be in progress|wal start")
 SEGMENT = re.compile(r"([0-9A-F]{24})-([0-9a-f]{40})(\.zst)?")
 WAL_BYTES = 16 * 1024**2
 PER_HIGH = 256
@@ -98,7 +96,7 @@ def stopped_in(lsn: int, until: str) -> str | None:
 
 def restic_findings(text: str) -> tuple[bool, list[tuple[str, tuple[str, ...]]]]:
     """Whether restic has ended its check, and what is wrong with the objects that it names."""
-    ended, found = False, {}
+    ended, found, broken = False, {}, []
     for line in text.splitlines():
         try:
             said = json.loads(line)
@@ -109,10 +107,10 @@ def restic_findings(text: str) -> tuple[bool, list[tuple[str, tuple[str, ...]]]]
         message = " ".join(str(said.get("message", "")).split())
         if said.get("message_type") == "summary":
             ended = True
-            for pack in said.get("broken_packs") or ():
-                if not any(pack in names for names in found.values()):
-                    found[f"pack {pack} is damaged"] = (pack,)
+            broken += said.get("broken_packs") or ()
         elif said.get("message_type") in ("error", "exit_error") and not message.startswith(ADVICE):
             names = tuple(dict.fromkeys([*PACK.findall(message)[:1], *SHORT_ID.findall(message)]))
             found[message[:300]] = names
+    named = {name for names in found.values() for name in names}
+    found.update({f"pack {pack} is damaged": (pack,) for pack in broken if pack not in named})
     return ended, list(found.items())

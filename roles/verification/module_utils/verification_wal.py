@@ -23,7 +23,7 @@ READ_SECONDS = 300
 
 
 def spoiled(stanza: str, folder: str, only: Sequence[str] = ()) -> tuple[int, list[tuple[str, str]]]:
-    """How many segments of a folder (17-1/0000000100000000) were read, and which are not what their name says.
+    """How many segments of a folder (17-1/0000000100000000) were read, and which are not what they say.
 
     ``only`` narrows it down to these segments. Raises Wrong where the folder cannot be listed.
     """
