@@ -279,7 +279,8 @@ class _Night:
         primaries = [node.name for node in observe_pair(self.estate).with_role(Role.PRIMARY)]
         ahead = next_transaction(self.estate, self.estate.host(primaries[0])) if len(primaries) == 1 else None
         newest = reached.get("newest") or next(
-            (one.stopped.timestamp() for one in self.seen.database or () if one.label == self.reading.label), None
+            (one.stopped.timestamp() for one in self.seen.database or () if one.label == self.reading.label),
+            None,
         )  # no commit was replayed: the copy is as of the backup
         self.rpo = loss(newest, reached["at"], reached.get("next"), ahead)
         allowed = self.estate.config.targets.rpo_minutes * 60

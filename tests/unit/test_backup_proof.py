@@ -45,7 +45,9 @@ NOW = datetime(2026, 11, 25, 4, tzinfo=UTC)
         ("7", {"newest_within_minutes": 60}, "nothing that can be compared"),
     ],
 )
-def test_a_value_is_compared_with_what_is_expected(value: str, expect: dict[str, Any], said: str | None) -> None:
+def test_a_value_is_compared_with_what_is_expected(
+    value: str, expect: dict[str, Any], said: str | None
+) -> None:
     problem = problem_of(value, expect, NOW)
     assert problem is None if said is None else said in (problem or "")
 
@@ -86,7 +88,12 @@ def test_the_estimate_adds_what_was_measured() -> None:
 
 
 VERDICT = Verdict(
-    "night", "verify1", NOW - timedelta(minutes=9), NOW, (Proof("wal", True), Proof("dump", True)), rpo_seconds=12.5
+    "night",
+    "verify1",
+    NOW - timedelta(minutes=9),
+    NOW,
+    (Proof("wal", True), Proof("dump", True)),
+    rpo_seconds=12.5,
 )
 
 

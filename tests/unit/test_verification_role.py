@@ -39,15 +39,21 @@ database = loaded(ROLE / "library/scratch_database.py", "scratch_database")
 files = loaded(ROLE / "library/scratch_files.py", "scratch_files")
 tree = loaded(ROLE / "library/scratch_tree.py", "scratch_tree")
 
-BEGIN = "2026-11-25 03:06:00.219 P00   INFO: verify command begin 2.55.1: --repo1-path=/database --stanza=pair"
+BEGIN = (
+    "2026-11-25 03:06:00.219 P00   INFO: verify command begin 2.55.1: --repo1-path=/database --stanza=pair"
+)
 END = "2026-11-25 03:06:00.391 P00   INFO: verify command end: completed successfully (174ms)"
-RANGE = "2026-11-25 03:06:00.391 P00 DETAIL: archiveId: 17-1, wal start: 000000010000000000000007, wal stop: 7"
+RANGE = (
+    "2026-11-25 03:06:00.391 P00 DETAIL: archiveId: 17-1, wal start: 000000010000000000000007, wal stop: 7"
+)
 
 
 def printed(*lines: str, status: str = "ok") -> str:
     report = f"2026-11-25 03:06:00.391 P00   INFO: stanza: pair\n{' ' * 36}status: {status}"
     body = f"{' ' * 38}archiveId: 17-1, total WAL checked: 1, total valid WAL: 1"
-    return "\n".join([BEGIN, *(f"2026-11-25 03:06:18.612 {line}" for line in lines), RANGE, report, body, END])
+    return "\n".join(
+        [BEGIN, *(f"2026-11-25 03:06:18.612 {line}" for line in lines), RANGE, report, body, END]
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,9 @@ def printed(*lines: str, status: str = "ok") -> str:
             [f"{LABEL}/backup.manifest"],
         ),
         (
-            printed(f"P00 DETAIL: unable to open missing file '/x/backup/pair/{LABEL}/backup.manifest.copy' for read"),
+            printed(
+                f"P00 DETAIL: unable to open missing file '/x/backup/pair/{LABEL}/backup.manifest.copy' for read"
+            ),
             [f"{LABEL}/backup.manifest.copy"],
         ),
         (printed("P00 DETAIL: backup.info.copy does not match backup.info"), ["backup.info.copy"]),
@@ -97,7 +105,9 @@ def test_what_pgbackrest_found_is_named(text: str, objects: list[str]) -> None:
 
 
 def test_a_wrong_key_is_told_as_what_pgbackrest_lacks() -> None:
-    text = printed(status="error").replace("archiveId: 17-1, total WAL checked: 1", "No usable backup.info file")
+    text = printed(status="error").replace(
+        "archiveId: 17-1, total WAL checked: 1", "No usable backup.info file"
+    )
     ((said, _name),) = reading.pgbackrest_findings(text)
     assert "No usable backup.info file" in said
 
@@ -151,11 +161,20 @@ def said(**fields: Any) -> str:
         ([said(message_type="summary", broken_packs=[PACK])], True, [(PACK,)]),
         ([said(message_type="error", message=f"pack {PACK}: does not exist\n")], False, [(PACK,)]),
         (
-            [said(message_type="error", message="error: failed to load snapshot 17e30829: LoadRaw(<snapshot/17e308>)")],
+            [
+                said(
+                    message_type="error",
+                    message="error: failed to load snapshot 17e30829: LoadRaw(<snapshot/17e308>)",
+                )
+            ],
             False,
             [("17e30829",)],
         ),
-        ([said(message_type="exit_error", code=12, message="Fatal: wrong password or no key found")], False, [()]),
+        (
+            [said(message_type="exit_error", code=12, message="Fatal: wrong password or no key found")],
+            False,
+            [()],
+        ),
         (["Load(<data/48f35013fb>, 2405016, 0) failed: no such file"], False, []),
     ],
 )
@@ -168,7 +187,9 @@ def test_an_item_counts_as_read_only_where_it_was_sound() -> None:
     sound = {LABEL, "wal 17-1/0000000100000000", "packs 3/28"}
     full = LABEL.partition("_")[0]
     assert all(repository._is_read(name, sound) for name in (full, *sound))
-    assert not any(repository._is_read(name, sound) for name in ("20261118-010000F", "packs 4/28", "wal 17-1/1"))
+    assert not any(
+        repository._is_read(name, sound) for name in ("20261118-010000F", "packs 4/28", "wal 17-1/1")
+    )
     assert repository._is_read("wal 17-1/1", {repository.WHOLE})
     assert not repository._is_read("packs 4/28", {repository.WHOLE})
     assert repository._is_read("packs 4/28", {"packs all"})
@@ -179,7 +200,9 @@ def test_what_may_leave_the_host(value: str) -> None:
     assert database.VALUE.fullmatch(value)
 
 
-@pytest.mark.parametrize("value", ["Wang Fang", "1|2", "1\n2", "true story", "2026-11-25; x", "13800138000 Li"])
+@pytest.mark.parametrize(
+    "value", ["Wang Fang", "1|2", "1\n2", "true story", "2026-11-25; x", "13800138000 Li"]
+)
 def test_what_may_not_leave_the_host(value: str) -> None:
     assert not database.VALUE.fullmatch(value)
 
@@ -254,8 +277,12 @@ def test_a_copy_follows_nobody_and_sends_nothing() -> None:
 
 
 def test_the_host_holds_no_key_that_writes() -> None:
-    texts = [path.read_text() for path in ROLE.rglob("*") if path.is_file() and path.suffix in (".yml", ".j2")]
-    assert not any(key in text for text in texts for key in ("s3.writer", "s3.keeper", "s3.owner", "vault.apps"))
+    texts = [
+        path.read_text() for path in ROLE.rglob("*") if path.is_file() and path.suffix in (".yml", ".j2")
+    ]
+    assert not any(
+        key in text for text in texts for key in ("s3.writer", "s3.keeper", "s3.owner", "vault.apps")
+    )
     assert any("vault.s3.verifier" in text for text in texts)
 
 

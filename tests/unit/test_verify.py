@@ -77,7 +77,13 @@ def test_journeys_join_the_junit_file(junit):
 
 
 def test_groups_are_known(estate):
-    assert [host.name for host in subject.hosts_of(estate, None)] == ["app1", "db1", "db2", "store1", "verify1"]
+    assert [host.name for host in subject.hosts_of(estate, None)] == [
+        "app1",
+        "db1",
+        "db2",
+        "store1",
+        "verify1",
+    ]
     assert [host.name for host in subject.hosts_of(estate, "dbserver")] == ["db1", "db2"]
     with pytest.raises(BadInput, match="no group builder"):
         subject.hosts_of(estate, "builder")
