@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from rmc_dr import backup_record, content
+from rmc_dr import backup_record, content, notify
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Keeping, Level, Limits, Remark, faults, keeping, remarks
 from rmc_dr.command import meanwhile
-from rmc_dr.errors import Error, Refused
+from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.locks import only_one
@@ -181,6 +181,15 @@ def judge(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime 
         red=backup_record.last_red(estate.name),
     )
     return remarks(seen, limits)
+
+
+def send_news(estate: Estate, text: str) -> str | None:
+    """Send bad news to whom the estate names; returns why that failed. Nobody named: nothing is sent."""
+    try:
+        addresses = estate.opened().get("notify", "addresses")
+    except BadInput:
+        addresses = ""
+    return notify.send(estate.config.backup.notify, text, addresses)
 
 
 def plan_expiry(estate: Estate) -> Keeping:

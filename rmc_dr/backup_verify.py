@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import backup_record, content, journey, notify, ssh, target_lock
-from rmc_dr.backup import judge, look, one_at_a_time
+from rmc_dr import backup_record, content, journey, ssh, target_lock
+from rmc_dr.backup import judge, look, one_at_a_time, send_news
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Level, Proof, Verdict
 from rmc_dr.backups.proof import loss, problem_of, prometheus, proofs_of, recovery_estimate
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked
 from rmc_dr.estate import Application, Estate
-from rmc_dr.exclusive import canceled_by_signal
+from rmc_dr.exclusive import canceled_by_signal, lock_name
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.model import Reach, Stage
@@ -54,7 +54,7 @@ def plan(estate: Estate, scope: Scope) -> Reading:
     return make_plan(estate, scope, look(estate))
 
 
-def verify(estate: Estate, scope: Scope, on_event: OnEvent) -> Verdict:
+def verify(estate: Estate, scope: Scope, on_event: OnEvent, break_lock: str | None = None) -> Verdict:
     """Verify, record the verdict, and send it where it is red. Raises BadInput or Locked before anything
     is done, Interrupted, and Error where nobody can say what there is to verify; that is recorded as red.
     """
@@ -63,7 +63,7 @@ def verify(estate: Estate, scope: Scope, on_event: OnEvent) -> Verdict:
     with one_at_a_time(estate, "verify"):
         try:
             seen = look(estate)
-            verdict = _Night(estate, make_plan(estate, scope, seen), seen, started, on_event).run()
+            verdict = _Night(estate, make_plan(estate, scope, seen), seen, started, on_event).run(break_lock)
         except (BadInput, Locked, Interrupted):
             raise
         except Error as error:
@@ -101,17 +101,10 @@ def _keep(estate: Estate, verdict: Verdict, on_event: OnEvent) -> Verdict:
         write_atomically(backup.textfile, prometheus(verdict, estate.name), 0o644)
     if red:
         text = _("The verification of the backups of {estate} is red:").format(estate=estate.name)
-        failed = notify.send(backup.notify, "\n".join([text, *red, ""]), _addresses(estate))
+        failed = send_news(estate, "\n".join([text, *red, ""]))
         if failed:
             on_event("note", text=_("The bad news could not be sent: {said}").format(said=failed))
     return verdict
-
-
-def _addresses(estate: Estate) -> str:
-    try:
-        return estate.opened().get("notify", "addresses")
-    except BadInput:
-        return ""
 
 
 @dataclass
@@ -136,15 +129,15 @@ class _Night:
         """By this the playbooks of a killed verification are found and ended by the next one."""
         return f"verify-{self.estate.name}"
 
-    def run(self) -> Verdict:
-        host = self.estate.host(self.reading.host)
+    def run(self, break_lock: str | None) -> Verdict:
+        host, lock = self.estate.host(self.reading.host), lock_name("backup verify")
         end_leftovers(self.mark)
-        target_lock.take(self.estate, host, self.mark, Reach.SYSTEM)
+        target_lock.take(self.estate, host, lock, Reach.SYSTEM, break_lock)
         try:
             with canceled_by_signal() as canceled:
                 self._stages(canceled)
         finally:
-            target_lock.release(self.estate, host, self.mark)
+            target_lock.release(self.estate, host, lock)
         verdict = Verdict(
             scope=self.reading.scope,
             host=host.name,

@@ -29,13 +29,16 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Job:
-    """One thing that runs on time. ``kinds`` are the entries of the record that count as its success."""
+    """One thing that runs on time. ``kinds`` are the entries of the record that count as its success.
+
+    One without ``what`` leaves nothing in the record, so nobody can say that it is late.
+    """
 
     name: str
     says: str
     command: str
     every: timedelta
-    what: What
+    what: What | None
     kinds: tuple[str, ...] = ()
 
 
@@ -45,6 +48,7 @@ JOBS = (
     Job("files", "backup of files", "backup run --files", DAY, "files"),
     Job("expire", "expiry of old backups", "backup expire --yes", 7 * DAY, "expire"),
     Job("verify", "nightly verification of the backups", "backup verify", DAY, "verify", WHOLE),
+    Job("watch", "look for bad news of the backups", "backup status --notify", DAY, None),
 )  # fmt: skip
 
 
@@ -62,8 +66,9 @@ class Timer:
 
 
 def jobs(estate: Estate) -> tuple[Job, ...]:
-    """The jobs of an estate: without a verification host nothing can be verified."""
-    return tuple(job for job in JOBS if job.what != "verify" or estate.group("verifier"))
+    """The jobs of an estate: nothing is verified without a host for it, nor told where nobody is named."""
+    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(estate.config.backup.notify)}
+    return tuple(job for job in JOBS if wanted.get(job.name, True))
 
 
 def unit_name(estate: str, job: str) -> str:
@@ -104,6 +109,7 @@ def _calendars(at: str, full_on: str) -> dict[str, str]:
         "files": at,
         "expire": f"{full_on} {later(6)}",
         "verify": later(3),
+        "watch": later(7),
     }
 
 
@@ -117,6 +123,7 @@ def _service(estate: str, job: Job, command: str, password_file: Path) -> str:
         "",
         "[Service]",
         "Type=oneshot",
+        *([] if job.what else ["SuccessExitStatus=1 2 3"]),  # bad news is no failure of who brings it
         f"ExecStart={command}",
         "Environment=RMC_DR_LANG=en",
         f"Environment={_quoted(f'RMC_DR_VAULT_PASSWORD_FILE={password_file}')}",
@@ -197,7 +204,7 @@ def late(estate: Estate) -> Mapping[str, datetime | None]:
 
 def _look(estate: str, job: Job) -> Timer:
     path = UNITS / f"{unit_name(estate, job.name)}.timer"
-    last = backup_record.last_ended_well(estate, job.what, job.kinds)
+    last = backup_record.last_ended_well(estate, job.what, job.kinds) if job.what else None
     if not path.is_file():
         return Timer(job.name, False, False, "", "", last, False)
     installed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -211,7 +218,7 @@ def _look(estate: str, job: Job) -> Timer:
         ),
         next=asked.get("NextElapseUSecRealtime", ""),
         last_success=last,
-        late=is_late(job, last, installed, datetime.now(UTC)),
+        late=job.what is not None and is_late(job, last, installed, datetime.now(UTC)),
     )
 
 

@@ -69,13 +69,14 @@ def make_plan(estate: Estate, scope: Scope, seen: BackupsObservation) -> Reading
             ),
             _("Look with `rmc-dr backup status`; take one with `rmc-dr backup run`."),
         )
-    known = _unread_since(seen, backup_record.last_read(estate.name))
+    last = backup_record.last_read(estate.name)
+    known = _unread_since(seen, last)
     wanted = {
         name: since
         for name, since in known.items()
         if name.startswith(PACKS) is (scope == "files") or scope in ("night", "full")
     }
-    late = overdue(wanted, seen.at)
+    late = overdue(wanted, seen.at) if last else ()  # nobody has promised anything before the first one
     chain = _chain(newest) if newest and scope != "files" else ()
     if scope == "full":
         chosen = tuple(wanted)

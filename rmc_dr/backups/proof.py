@@ -55,7 +55,10 @@ def proofs_of(said: Iterable[Mapping[str, Any]]) -> tuple[Proof, ...]:
     """The proofs that a stage has published."""
     return tuple(
         Proof(
-            str(one["name"]), one["green"] is True, str(one.get("detail", "")), tuple(one.get("objects", ()))
+            str(one["name"]),
+            one.get("green") is True,
+            str(one.get("detail", "")),
+            tuple(one.get("objects", ())),
         )
         for one in said
     )

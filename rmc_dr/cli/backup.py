@@ -111,9 +111,12 @@ def list_(context: Context, /, as_json: bool) -> None:
 
 
 @backup.command(help=_("One line for monitoring; the exit code is 0 well, 1 warning, 2 critical, 3 unknown."))
+@click.option(
+    "--notify", "tell", is_flag=True, help=_("Send it to whom the estate names, unless all is well.")
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def status(context: Context, /, as_json: bool) -> None:
+def status(context: Context, /, tell: bool, as_json: bool) -> None:
     from rmc_dr import backup as story
     from rmc_dr import schedule
     from rmc_dr.backups import Level, level
@@ -127,6 +130,15 @@ def status(context: Context, /, as_json: bool) -> None:
         click.echo(_("BACKUP {level}: {said}").format(level=Level.UNKNOWN.name, said=error.message))
         sys.exit(int(Level.UNKNOWN))
     worst = level(found)
+    if tell and worst is not Level.OK:
+        text = "\n".join(
+            [
+                _("The backups of {estate} need somebody:").format(estate=estate.name),
+                *(one.text for one in found),
+            ]
+        )
+        if failed := story.send_news(estate, f"{text}\n"):
+            click.echo(_("The bad news could not be sent: {said}").format(said=failed), err=True)
     if as_json or context.json:
         remarks = [{"level": item.level.name, "code": item.code, "text": item.text} for item in found]
         context.emit({"level": worst.name, "remarks": remarks, "at": seen.at})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context, teller
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context, teller
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 @click.option("--files", is_flag=True, help=_("Only the files, without the database that lists them."))
 @click.option("--full", is_flag=True, help=_("Everything, and every chain to its last byte."))
 @click.option("--plan", "only_plan", is_flag=True, help=_("Say what would be read, and do nothing."))
+@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def verify(
-    context: Context, /, database: bool, files: bool, full: bool, only_plan: bool, as_json: bool
+    context: Context,
+    /,
+    database: bool,
+    files: bool,
+    full: bool,
+    only_plan: bool,
+    break_lock: str | None,
+    as_json: bool,
 ) -> int:
     from rmc_dr import backup_verify as story
 
@@ -40,7 +48,7 @@ def verify(
     if only_plan:
         _show_plan(context, story.plan(estate, scope))
         return 0
-    verdict = story.verify(estate, scope, teller(context))
+    verdict = story.verify(estate, scope, teller(context), break_lock)
     if context.json:
         context.emit({**asdict(verdict), "green": verdict.green})
     else:

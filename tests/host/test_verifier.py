@@ -53,11 +53,8 @@ def test_it_does_not_reach_the_database_hosts(host, estate, port):
         assert said.rc != 0, f"{peer}:{port} answered"
 
 
-def test_it_reads_the_repositories_and_writes_nothing(host):
+def test_it_reads_the_repositories(host):
+    """That its key writes nothing is proven by `rmc-dr store check`."""
     said = host.run("cd / && runuser -u postgres -- pgbackrest --stanza=pair --output=json info")
     assert said.rc == 0, said.stdout
-    assert host.run("rmc-dr-restic --no-lock --no-cache cat config").rc == 0
-    made = host.run(
-        "cd / && runuser -u postgres -- pgbackrest --stanza=pair repo-put probe/verifier </dev/null"
-    )
-    assert made.rc != 0, "the key of the verification host wrote into the store"
+    assert host.run("timeout 60 rmc-dr-restic --no-lock --no-cache cat config").rc == 0

@@ -1,4 +1,4 @@
-"""A verification from its first look to its verdict; hosts and playbooks are played, record and locks are real."""
+"""A verification from first look to verdict; hosts and playbooks are played, record and locks are real."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from rmc_dr.relay import relayed
 from rmc_dr.runner import Failure, Outcome
 
 STAGES = ["scratch", "repository", "copy", "recover", "pages", "business", "attachments", "journey", "sweep"]
+NONE = {"value": "0"}
 GOOD: dict[str, dict[str, Any]] = {
     "scratch": {"checks": [{"name": "room", "green": True}], "stop": False},
     "repository": {"checks": [{"name": "repository", "green": True}], "read": [DIFF.label, FULL.label]},
@@ -40,7 +41,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "reached": {"newest": 1000.0, "at": 1030.0, "next": 70},
     },
     "pages": {"checks": [{"name": "amcheck", "green": True}]},
-    "business": {"answers": {"patients": {"value": "3"}, "newest-check": {"value": "now"}, "check-without-patient": {"value": "0"}}},
+    "business": {"answers": {"patients": {"value": "3"}, "newest-check": {}, "check-without-patient": NONE}},
     "attachments": {
         "checks": [{"name": "sample", "green": True}],
         "measured": {"snapshots": ["aaaa"], "one_of": {"management": {"id": "an-id", "sha256": "a" * 64}}},
@@ -48,6 +49,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "journey": {"measured": {"ready_seconds": 7.0}},
     "sweep": {"checks": [{"name": "sweep", "green": True}]},
 }  # fmt: skip
+
+
+GAP = seen(archived={"17-1": ("000000010000000000000005", "000000010000000000000027")})
 
 
 class World(Stage):
@@ -207,10 +211,10 @@ def test_damage_that_was_found_keeps_nothing_from_being_looked_at(estate: Estate
         (lambda world: world.said["business"]["answers"].update(patients={"problem": "42P01"}), "business"),
         (lambda world: setattr(world, "passes", False), "journey"),
         (lambda world: world.said["recover"]["reached"].update(newest=100.0), "rpo"),
-        (lambda world: setattr(world, "seen", seen(archived={"17-1": ("000000010000000000000005", "000000010000000000000027")})), "archive"),
+        (lambda world: setattr(world, "seen", GAP), "archive"),
         (lambda world: setattr(world, "seen", seen(labels=())), "objects"),
         (lambda world: setattr(world, "seen", seen(errors={"restic": "silent"}, files=None)), "seen"),
-        (lambda world: world.said["recover"].update(checks=[{"name": "isolated", "green": False}]), "isolated"),
+        (lambda world: world.said["recover"].update(checks=[{"name": "isolated"}]), "isolated"),
     ],
 )  # fmt: skip
 def test_each_fault_has_its_red_proof(
@@ -366,3 +370,18 @@ def test_the_plan_changes_nothing(estate: Estate, world: World) -> None:
     assert DIFF.label in said.output
     assert world.given == {}
     assert json.loads(run(estate, "--plan", "--json").output)["label"] == DIFF.label
+
+
+def test_silence_is_told_as_well(estate: Estate, world: World, tmp_path: Path) -> None:
+    """A status that is not well goes to the same people; nobody is woken while all is well."""
+    told = notifying(estate, tmp_path)
+    context = Context()
+    context.__dict__["_estate"] = told
+    words = ["status", "--notify"]
+    world.seen = seen(database=())
+    said = CliRunner().invoke(command, words, obj=context, standalone_mode=False)
+    assert said.exit_code == 2
+    assert "there is no backup of the database" in (tmp_path / "news").read_text()
+    (tmp_path / "news").unlink()
+    CliRunner().invoke(command, ["status"], obj=context, standalone_mode=False)
+    assert not (tmp_path / "news").exists()

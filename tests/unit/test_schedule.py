@@ -68,6 +68,7 @@ def test_the_full_backup_has_its_day_and_the_differential_ones_the_others() -> N
         "rmc-dr-lab-files.timer": "01:30",
         "rmc-dr-lab-expire.timer": "Wed 07:30",
         "rmc-dr-lab-verify.timer": "04:30",
+        "rmc-dr-lab-watch.timer": "08:30",
     }
 
 
@@ -78,7 +79,7 @@ def test_what_a_service_starts_is_a_command_of_rmc_dr() -> None:
         command, rest = resolve(words[1:])
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(rest) <= options
-        assert rest or job.what == "verify"
+        assert rest or job.name == "verify"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_installed_looked_at_and_removed(
     monkeypatch.setenv("RMC_DR_VAULT_PASSWORD_FILE", "/etc/rmc-dr/vault-password")
     timers = schedule.install(estate, "01:00", "Sun")
     assert [(timer.job, timer.installed, timer.active, timer.late) for timer in timers] == [
-        (job.name, True, True, False) for job in schedule.JOBS
+        (job.name, True, True, False) for job in schedule.jobs(estate)
     ]
     assert {path.stat().st_mode & 0o777 for path in systemd.iterdir()} == {0o644}
     told = (systemd.parent / "told").read_text()

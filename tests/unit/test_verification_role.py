@@ -1,4 +1,4 @@
-"""What the verification host's modules make of what pgBackRest and restic say; the texts are those programs' own."""
+"""What the verification host makes of what pgBackRest and restic say; the texts are those programs' own."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def printed(*lines: str, status: str = "ok") -> str:
         ),
         (
             printed(
-                "P01   INFO: invalid result 17-1/0000000100000000/000000010000000000000007-dc87.zst: [29] raised "
-                "from local-1 protocol: zst error: [-20] Data corruption detected",
+                "P01   INFO: invalid result 17-1/0000000100000000/000000010000000000000007-dc87.zst: [29] "
+                "raised from local-1 protocol: zst error: [-20] Data corruption detected",
                 status="error",
             ),
             ["17-1/0000000100000000/000000010000000000000007-dc87.zst"],
@@ -90,9 +90,7 @@ def printed(*lines: str, status: str = "ok") -> str:
             [f"{LABEL}/backup.manifest"],
         ),
         (
-            printed(
-                f"P00 DETAIL: unable to open missing file '/x/backup/pair/{LABEL}/backup.manifest.copy' for read"
-            ),
+            printed(f"P00 DETAIL: unable to open missing file '/x/{LABEL}/backup.manifest.copy' for read"),
             [f"{LABEL}/backup.manifest.copy"],
         ),
         (printed("P00 DETAIL: backup.info.copy does not match backup.info"), ["backup.info.copy"]),
@@ -262,7 +260,7 @@ def test_every_command_lives_in_the_slice(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_copy_follows_nobody_and_sends_nothing() -> None:
-    """What the settings say, what the units do, and what the module asks PostgreSQL for are the same things."""
+    """The settings, the units, and what the module asks PostgreSQL for are the same things."""
     settings = (ROLE / "templates/postgresql.conf.j2").read_text()
     for name, value in database.ALONE.items():
         wanted = "''" if value in ("", "(disabled)") else value

@@ -47,6 +47,8 @@ def test_what_was_read_and_sound_has_time_again(estate: Estate, state: Path) -> 
 
 def test_a_broken_promise_is_named(estate: Estate, state: Path) -> None:
     forgotten = backup("20261001-010000F", age=54 * DAY)
+    assert make_plan(estate, "night", seen(database=(forgotten, FULL, DIFF))).late == (), "the first of all"
+    read(estate, "something else", age=40 * DAY)
     plan = make_plan(estate, "night", seen(database=(forgotten, FULL, DIFF)))
     assert plan.late == (forgotten.label, "wal 17-1/0000000100000000")
     assert forgotten.label in plan.sets
@@ -56,7 +58,7 @@ def test_packs_take_turns(estate: Estate, state: Path) -> None:
     old = replace(SNAPSHOT, taken=NOW - 5 * DAY)
     plan = make_plan(estate, "night", seen(files=(old, SNAPSHOT)))
     assert plan.packs == tuple(f"{part}/{PARTS}" for part in sorted(range(1, PARTS + 1), key=str)[:5])
-    read(estate, *(f"packs {part}" for part in plan.packs))
+    read(estate, *(f"packs {part}" for part in plan.packs), age=timedelta(0))
     assert make_plan(estate, "night", seen(files=(old, SNAPSHOT))).packs == ()
 
 
