@@ -252,6 +252,19 @@ def test_room_is_told_before_anything_is_made(tmp_path: Path) -> None:
     assert (short["green"], short["objects"]) == (False, [str(tmp_path)])
 
 
+def test_a_module_that_outlived_its_verification_does_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(host.subprocess, "run", lambda words, **_options: called.append(words))
+    monkeypatch.setattr(host, "life", lambda: "another")
+    with pytest.raises(host.Wrong, match="ended"):
+        host.run("true", timeout=1)
+    with pytest.raises(host.Wrong, match="ended"):
+        wal._sha1("pair", "archive/x", packed=False)
+    assert called == []
+
+
 def test_every_command_lives_in_the_slice(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
     monkeypatch.setattr(host.subprocess, "run", lambda words, **_options: called.append(words))

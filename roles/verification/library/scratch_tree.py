@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import uuid
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -86,6 +87,9 @@ def sweep(folder: Path) -> list[str]:
 def make(folder: Path) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
+    (folder / "life").write_text(
+        uuid.uuid4().hex
+    )  # a module that outlived its control machine sees another one
     for name, (owner, mode) in TREE.items():
         account = pwd.getpwnam(owner)
         path = folder / name

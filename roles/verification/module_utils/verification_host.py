@@ -23,10 +23,26 @@ class Wrong(Exception):
         self.refused = refused
 
 
+def life() -> str:
+    """What names this verification's scratch; "" where there is none."""
+    path = Path("/srv/verify/life")
+    return path.read_text() if path.is_file() else ""
+
+
+BORN = life()
+
+
+def still_ours() -> None:
+    """Raises Wrong in a module whose control machine was killed, once another verification has begun."""
+    if life() != BORN:
+        raise Wrong("This verification was ended: the scratch is another one's, or gone.")
+
+
 def run(
     *words: str, timeout: float, stdin: str | None = None, more: dict | None = None
 ) -> subprocess.CompletedProcess:
     """A command in the slice, which the next verification ends if this one is killed."""
+    still_ours()
     try:
         return subprocess.run(
             [*IN_SLICE, *words],

@@ -15,6 +15,7 @@ from ansible.module_utils.verification_host import (
     cores,
     run,
     short,
+    still_ours,
 )
 from ansible.module_utils.verification_reading import segments
 
@@ -52,6 +53,7 @@ def spoiled(stanza: str, folder: str, only: Sequence[str] = ()) -> tuple[int, li
 
 def _sha1(stanza: str, path: str, packed: bool) -> str:
     """The digest of a segment's content, or what went wrong."""
+    still_ours()
     get = [*IN_SLICE, *AS_POSTGRES, "pgbackrest", f"--stanza={stanza}", "repo-get", path]
     content = b""
     for command in (get, ["zstd", "-dcq"]) if packed else (get,):
