@@ -239,12 +239,17 @@ class _Night:
 
     def _state(self) -> None:
         """What one look at the backups says already: objects, chains, and the archive up to now."""
+        asked = (
+            STATE if self.reading.database else dict.fromkeys(("store-unreachable", "restic-unknown"), "seen")
+        )
+        if not self.reading.files:
+            asked = {code: name for code, name in asked.items() if code != "restic-unknown"}
         critical = [
-            (STATE[remark.code], remark.text)
+            (asked[remark.code], remark.text)
             for remark in judge(self.estate, self.seen, {})
-            if remark.code in STATE and (remark.level is Level.CRITICAL or remark.code.endswith("-unknown"))
+            if remark.code in asked and (remark.level is Level.CRITICAL or remark.code.endswith("-unknown"))
         ]
-        for name in dict.fromkeys(STATE.values()):
+        for name in dict.fromkeys(asked.values()):
             texts = [text for proof, text in critical if proof == name]
             self.proofs.append(Proof(name, not texts, "; ".join(texts)))
         if self.reading.late:

@@ -108,7 +108,9 @@ def _show(context: Context, verdict: Verdict, place: str) -> None:
 
 
 def proof_title(name: str) -> str:
-    """What a proof is about; one that nobody named here keeps its own name."""
+    """What a proof is about; that a stage could not be done bears the stage's title."""
+    from rmc_dr.words import stage_title
+
     return {
         "seen": _("everybody who knows of the backups answered"),
         "objects": _("objects are there, chains join"),
@@ -131,4 +133,4 @@ def proof_title(name: str) -> str:
         "attachments": _("files against the database's list"),
         "journey": _("journey on the restored copy"),
         "sweep": _("the scratch is gone"),
-    }.get(name, name)
+    }.get(name) or stage_title(name)

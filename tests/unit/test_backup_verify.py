@@ -224,6 +224,15 @@ def test_each_fault_has_its_red_proof(
     assert name in red(story.verify(estate, "night", silent))
 
 
+def test_a_part_is_not_red_for_what_the_other_part_lacks(estate: Estate, world: World) -> None:
+    world.seen = seen(labels=())
+    assert "objects" in red(story.verify(estate, "database", silent))
+    assert story.verify(estate, "files", silent).green
+    world.seen = seen(errors={"restic": "silent"}, files=None)
+    assert story.verify(estate, "database", silent).green
+    assert "seen" in red(story.verify(estate, "files", silent))
+
+
 def test_an_idle_night_loses_nothing(estate: Estate, world: World) -> None:
     world.next = 70
     world.said["recover"]["reached"]["newest"] = 1.0
