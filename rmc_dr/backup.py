@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from rmc_dr import backup_record, content
+from rmc_dr import backup_record, content, notify
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Keeping, Level, Limits, Remark, faults, keeping, remarks
 from rmc_dr.command import meanwhile
-from rmc_dr.errors import Error, Refused
+from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.locks import only_one
@@ -88,7 +88,7 @@ def _choose(pair: PairObservation) -> tuple[str, str]:
 
 def run(estate: Estate, plan: Plan, on_event: OnEvent) -> Done:
     """Take the backups. Raises Locked while another is at work, Error where one fails; both are recorded."""
-    with _alone(estate, *(["database"] if plan.host else []), *(["files"] if plan.files else [])):
+    with one_at_a_time(estate, *(["database"] if plan.host else []), *(["files"] if plan.files else [])):
         started = datetime.now(UTC)
         with _watching(estate, plan, on_event):
             outcome = run_playbook(
@@ -136,9 +136,12 @@ def _recorded(estate: Estate, plan: Plan, started: datetime, outcome: Outcome) -
 
 
 @contextmanager
-def _alone(estate: Estate, *repositories: str) -> Iterator[None]:
-    """One backup or expiry of a repository at a time; a rebuild is not kept from beginning."""
-    busy = _("Another backup or expiry is at work (process {pid}).")
+def one_at_a_time(estate: Estate, *repositories: str) -> Iterator[None]:
+    """One backup or expiry of a repository at a time; a rebuild is not kept from beginning.
+
+    A verification holds a lock of its own, which an expiry needs as well: nothing goes while it is read.
+    """
+    busy = _("Another backup, expiry or verification is at work (process {pid}).")
     with ExitStack() as stack:
         for name in repositories:
             path = content.STATE / "locks" / f"{estate.name}-backup-{name}.lock"
@@ -175,8 +178,18 @@ def judge(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime 
         lock_days=estate.config.s3.lock_days,
         snapshots=tuple(snapshots),
         late_timers=late,
+        red=backup_record.last_red(estate.name),
     )
     return remarks(seen, limits)
+
+
+def send_news(estate: Estate, text: str) -> str | None:
+    """Send bad news to whom the estate names; returns why that failed. Nobody named: nothing is sent."""
+    try:
+        addresses = estate.opened().get("notify", "addresses")
+    except BadInput:
+        addresses = ""
+    return notify.send(estate.config.backup.notify, text, addresses)
 
 
 def plan_expiry(estate: Estate) -> Keeping:
@@ -196,7 +209,7 @@ def plan_expiry(estate: Estate) -> Keeping:
 
 def expire(estate: Estate, on_event: OnEvent) -> Keeping:
     """Expire with the keeper's key. Raises Refused or Locked before anything changes, Error afterwards."""
-    with _alone(estate, "database", "files"):
+    with one_at_a_time(estate, "database", "files", "verify"):
         plan = plan_expiry(estate)
         started = datetime.now(UTC)
         host = _choose(observe_pair(estate))[0]

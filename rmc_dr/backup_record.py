@@ -13,12 +13,15 @@ from rmc_dr import content
 from rmc_dr.files import append_line
 from rmc_dr.record import plain
 
+WHOLE = ("night", "full")  # the scopes of a verification that leave nothing out
 What = Literal["database", "files", "expire", "verify"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One deed. ``kind`` is full or diff for the database; ``about`` holds labels, snapshots, reasons."""
+    """One deed. ``kind`` is full or diff for the database, and the scope of a verification; ``about`` holds
+    labels, snapshots, reasons.
+    """
 
     what: What
     started: datetime
@@ -56,6 +59,30 @@ def verified(estate: str) -> dict[str, datetime]:
     """Label of a backup or snapshot -> when it was last proven."""
     proven = (entry for entry in entries(estate) if entry.what == "verify" and entry.ok)
     return {str(label): entry.ended for entry in proven for label in entry.about.get("labels", ())}
+
+
+def last_read(estate: str) -> dict[str, datetime]:
+    """What a verification reads by turns -> when it was last read to its last byte, and was sound."""
+    done = (entry for entry in entries(estate) if entry.what == "verify")
+    return {str(name): entry.ended for entry in done for name in entry.about.get("read", ())}
+
+
+def last_red(estate: str) -> tuple[str, ...]:
+    """What the newest verification of each scope found wrong; empty where the newest are all green.
+
+    A nightly one that is green takes back what any of them said before.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in entries(estate):
+        if entry.what != "verify":
+            continue
+        if not entry.ok:
+            found[entry.kind] = tuple(map(str, entry.about.get("red", ("?",))))
+        elif entry.kind in WHOLE:
+            found.clear()
+        else:
+            found.pop(entry.kind, None)
+    return tuple(text for texts in found.values() for text in texts)
 
 
 def last_ended_well(estate: str, what: What, kinds: tuple[str, ...] = ()) -> datetime | None:

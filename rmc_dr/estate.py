@@ -12,30 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from rmc_dr import content
 from rmc_dr.errors import BadInput
+from rmc_dr.estate_backup import Backup
 from rmc_dr.i18n import _
+from rmc_dr.strict import Strict
 
 ESTATE_FILE = "group_vars/all/estate.yml"
 VAULT_FILE = "group_vars/all/vault.yml"
-GROUPS = ("appserver", "dbserver", "store", "builder")
+GROUPS = ("appserver", "dbserver", "store", "verifier", "builder")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Targets(_Strict):
+class Targets(Strict):
     """What the contract promises: recovery time in hours, data loss in minutes."""
 
     rto_hours: float = Field(gt=0)
     rpo_minutes: float = Field(gt=0)
 
 
-class Network(_Strict):
+class Network(Strict):
     """The estate's network. ``control`` are the addresses that rmc-dr itself runs on; from ``drill_address``
     come the users of a drill, because the control machines are let through every fence.
     """
@@ -49,19 +47,19 @@ class Network(_Strict):
     users: list[ipaddress.IPv4Network] = Field(min_length=1)
 
 
-class PowerConfig(_Strict):
+class PowerConfig(Strict):
     """How a host's power is switched; ``manual`` asks a person."""
 
     driver: Literal["lab", "manual"]
     manual_timeout_minutes: float = Field(default=60, gt=0)
 
 
-class KitConfig(_Strict):
+class KitConfig(Strict):
     path: Path
     max_age_days: int = Field(gt=0)
 
 
-class Application(_Strict):
+class Application(Strict):
     """One of the centre's applications. A journey is a list of HTTP steps, see docs/runbooks/journey.md.
 
     ``attachments_sql`` lists its attachments: path below the application's folder, and SHA-256, as text.
@@ -76,12 +74,12 @@ class Application(_Strict):
     attachments_sql: str | None = Field(default=None, min_length=1)
 
 
-class Applications(_Strict):
+class Applications(Strict):
     port: int = Field(gt=0, lt=65536)
     apps: list[Application] = Field(min_length=1, alias="list")
 
 
-class Database(_Strict):
+class Database(Strict):
     """The pair. Timeouts in seconds; a lag above either threshold makes the standby `standby-lagging`."""
 
     cluster: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")
@@ -93,17 +91,17 @@ class Database(_Strict):
     lag_warning_seconds: float = Field(gt=0)
 
 
-class Etcd(_Strict):
+class Etcd(Strict):
     client_port: int = Field(gt=0, lt=65536)
     peer_port: int = Field(gt=0, lt=65536)
 
 
-class Liberty(_Strict):
+class Liberty(Strict):
     archive: str = Field(min_length=1)
     heap_mib: int = Field(ge=128)
 
 
-class S3(_Strict):
+class S3(Strict):
     """The object store that backups lie in; each version of an object stays locked for ``lock_days``."""
 
     endpoint: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")
@@ -114,19 +112,7 @@ class S3(_Strict):
     quota_gib: int = Field(ge=1)
 
 
-class Backup(_Strict):
-    """How the estate is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept.
-
-    A newest backup older than ``max_age_hours`` alarms, and so does a verification after ``verify_hours``.
-    """
-
-    archive_seconds: int = Field(ge=10, le=3600)
-    keep_full: int = Field(ge=2)
-    max_age_hours: int = Field(default=26, ge=1)
-    verify_hours: int = Field(default=26, ge=1)
-
-
-class EstateConfig(_Strict):
+class EstateConfig(Strict):
     """The dictionary `estate` of group_vars/all/estate.yml."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
@@ -146,7 +132,7 @@ class EstateConfig(_Strict):
     backup: Backup
 
 
-class Identity(_Strict):
+class Identity(Strict):
     """What a machine must prove before its disk is written: by DMI, or by the lab's own marks."""
 
     reader: Literal["lab", "dmi"]
@@ -154,7 +140,7 @@ class Identity(_Strict):
     disk: str = Field(min_length=1)
 
 
-class DiskLayout(_Strict):
+class DiskLayout(Strict):
     """Sizes in GiB. ``size_gib`` is only used by the lab, which makes its disks itself."""
 
     root_gib: int = Field(ge=2)

@@ -39,7 +39,19 @@ class Problem:
 
 def check(estate: Estate) -> list[Problem]:
     """Everything that is wrong with an estate that could be loaded, the worst first."""
-    parts = (_groups, _hosts, _addresses, _ports, _applications, _settings, _store, _kit, _folder, _vault)
+    parts = (
+        _groups,
+        _hosts,
+        _addresses,
+        _ports,
+        _applications,
+        _verification,
+        _settings,
+        _store,
+        _kit,
+        _folder,
+        _vault,
+    )
     found = [problem for part in parts for problem in part(estate)]
     return sorted(found, key=lambda problem: problem.warning)
 
@@ -63,6 +75,15 @@ def _groups(estate: Estate) -> Iterator[Problem]:
                 _("The group has {found} hosts instead of {count}.").format(found=found, count=count),
                 _("An estate has one application server, two database hosts and one store with the witness."),
             )
+    if len(estate.group("verifier")) > 1:
+        yield Problem(
+            HOSTS,
+            "verifier",
+            _("The group has {found} hosts instead of {count}.").format(
+                found=len(estate.group("verifier")), count=1
+            ),
+            _("Backups are verified on one host; without one they are not verified."),
+        )
     for host in _own_hosts(estate):
         if len(host.groups) > 1:
             yield Problem(
@@ -212,6 +233,35 @@ def _applications(estate: Estate) -> Iterator[Problem]:
             journey.read_steps(app)
         except BadInput as error:
             yield Problem(ESTATE, f"estate.applications.list.{app.name}.journey", error.message, error.hint)
+
+
+def _verification(estate: Estate) -> Iterator[Problem]:
+    """What the restored copy is asked must be of this estate."""
+    backup, apps = estate.config.backup, {app.name: app for app in estate.config.applications.apps}
+    for value in _repeated(check.name for check in backup.checks):
+        yield Problem(
+            ESTATE,
+            "estate.backup.checks.*.name",
+            _("{value} is given twice.").format(value=value),
+            _("Give each check a name of its own: the verdict names it."),
+        )
+    databases = {app.database for app in apps.values()}
+    for check in backup.checks:
+        if check.database not in databases:
+            yield Problem(
+                ESTATE,
+                f"estate.backup.checks.{check.name}.database",
+                _("No application has the database {database}.").format(database=check.database),
+                _("Name one of: {known}.").format(known=", ".join(sorted(databases))),
+            )
+    for known in backup.attachments:
+        if known.application not in apps:
+            yield Problem(
+                ESTATE,
+                f"estate.backup.attachments.{known.application}",
+                _("There is no application {name}.").format(name=known.application),
+                _("Name one of: {known}.").format(known=", ".join(sorted(apps))),
+            )
 
 
 def _settings(estate: Estate) -> Iterator[Problem]:

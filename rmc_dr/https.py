@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,8 +17,13 @@ from rmc_dr.i18n import _
 class Https:
     """One host's HTTPS port. Every request ends within about ``timeout_seconds`` for each of its phases."""
 
-    def __init__(self, estate: Estate, host: Host, port: int, timeout_seconds: float) -> None:
-        """Raises BadInput where the CA's certificate cannot be read."""
+    def __init__(
+        self, estate: Estate, host: Host, port: int, timeout_seconds: float, through: Path | None = None
+    ) -> None:
+        """``through`` is a socket of this machine that leads to the port, where no network does.
+
+        Raises BadInput where the CA's certificate cannot be read.
+        """
         authority = estate.private_dir / "ca.pem"
         try:
             trust = ssl.create_default_context(cafile=str(authority))
@@ -29,7 +35,12 @@ class Https:
             ) from None
         self._host = host
         self._client = httpx.Client(
-            base_url=f"https://{host.address}:{port}", verify=trust, timeout=timeout_seconds, trust_env=False
+            base_url=f"https://{host.address}:{port}",
+            transport=httpx.HTTPTransport(
+                verify=trust, trust_env=False, uds=str(through) if through else None
+            ),
+            timeout=timeout_seconds,
+            trust_env=False,
         )
 
     def request(

@@ -6,10 +6,12 @@ vendor named in the estate; a gamete record is never invented in a production da
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -40,6 +42,7 @@ class Step(BaseModel):
     status: int | list[int] = 200
     json_is: dict[str, Any] | None = Field(default=None, alias="json")  # these keys with these values
     json_type: str | None = Field(default=None, pattern="^(" + "|".join(JSON_TYPES) + ")$")
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")  # of the whole answer
 
     @model_validator(mode="after")
     def _one_request(self) -> Step:
@@ -78,12 +81,15 @@ def prove(estate: Estate, host: Host) -> list[Check]:
     return [check for app in estate.config.applications.apps for check in travel(estate, host, app)]
 
 
-def travel(estate: Estate, host: Host, app: Application) -> list[Check]:
-    """Run one application's journey: a check a step; after a failure the rest is not tried."""
+def travel(estate: Estate, host: Host, app: Application, through: Path | None = None) -> list[Check]:
+    """Run one application's journey: a check a step; after a failure the rest is not tried.
+
+    ``through`` is a socket of this machine that leads to the host's port, where no network does.
+    """
     steps = read_steps(app)
     traveller = _Traveller()
     checks: list[Check] = []
-    with Https(estate, host, estate.config.applications.port, TIMEOUT_SECONDS) as https:
+    with Https(estate, host, estate.config.applications.port, TIMEOUT_SECONDS, through) as https:
         for number, step in enumerate(steps, 1):
             name = f"journey {app.name} {number}/{len(steps)}: {step.method} {step.path}"
             if checks and not checks[-1].passed:
@@ -127,6 +133,8 @@ def problem_of(step: Step, status: int, answer: bytes) -> str | None:
         return _("answered {status} instead of {wanted}").format(
             status=status, wanted=", ".join(map(str, wanted))
         )
+    if step.sha256 is not None and hashlib.sha256(answer).hexdigest() != step.sha256:
+        return _("answered other bytes than those with the SHA-256 {wanted}").format(wanted=step.sha256)
     if step.json_is is None and step.json_type is None and step.save is None:
         return None
     try:

@@ -6,13 +6,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rmc_dr import backup_record
-from rmc_dr.backup_record import What
+from rmc_dr.backup_record import WHOLE, What
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.files import write_atomically
@@ -29,13 +29,16 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Job:
-    """One thing that runs on time. ``kinds`` are the entries of the record that count as its success."""
+    """One thing that runs on time. ``kinds`` are the entries of the record that count as its success.
+
+    One without ``what`` leaves nothing in the record, so nobody can say that it is late.
+    """
 
     name: str
     says: str
     command: str
     every: timedelta
-    what: What
+    what: What | None
     kinds: tuple[str, ...] = ()
 
 
@@ -44,6 +47,8 @@ JOBS = (
     Job("diff", "differential backup of the pair", "backup run --database", DAY, "database"),
     Job("files", "backup of files", "backup run --files", DAY, "files"),
     Job("expire", "expiry of old backups", "backup expire --yes", 7 * DAY, "expire"),
+    Job("verify", "nightly verification of the backups", "backup verify", DAY, "verify", WHOLE),
+    Job("watch", "look for bad news of the backups", "backup status --notify", DAY, None),
 )  # fmt: skip
 
 
@@ -60,17 +65,29 @@ class Timer:
     late: bool
 
 
+def jobs(estate: Estate) -> tuple[Job, ...]:
+    """The jobs of an estate: nothing is verified without a host for it, nor told where nobody is named."""
+    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(estate.config.backup.notify)}
+    return tuple(job for job in JOBS if wanted.get(job.name, True))
+
+
 def unit_name(estate: str, job: str) -> str:
     return f"rmc-dr-{estate}-{job}"
 
 
 def units(
-    estate: str, inventory: Path, executable: Path, at: str, full_on: str, password_file: Path
+    estate: str,
+    inventory: Path,
+    executable: Path,
+    at: str,
+    full_on: str,
+    password_file: Path,
+    wanted: Sequence[Job] = JOBS,
 ) -> dict[str, str]:
     """The text of every unit by its file name. ``at`` is the hour and minute when the nights' work begins."""
     calendars = _calendars(at, full_on)
     texts = {}
-    for job in JOBS:
+    for job in wanted:
         name = unit_name(estate, job.name)
         words = (str(executable), "-i", str(inventory), *job.command.split())
         command = " ".join(_quoted(word).replace("$", "$$") for word in words)
@@ -82,12 +99,17 @@ def units(
 def _calendars(at: str, full_on: str) -> dict[str, str]:
     others = ",".join(day for day in DAYS if day != full_on)
     hour, minute = at.split(":")
-    later = f"{(int(hour) + 6) % 24:02}:{minute}"
+
+    def later(hours: int) -> str:
+        return f"{(int(hour) + hours) % 24:02}:{minute}"
+
     return {
         "full": f"{full_on} {at}",
         "diff": f"{others} {at}",
         "files": at,
-        "expire": f"{full_on} {later}",
+        "expire": f"{full_on} {later(6)}",
+        "verify": later(3),
+        "watch": later(7),
     }
 
 
@@ -101,6 +123,7 @@ def _service(estate: str, job: Job, command: str, password_file: Path) -> str:
         "",
         "[Service]",
         "Type=oneshot",
+        *([] if job.what else ["SuccessExitStatus=1 2 3"]),  # bad news is no failure of who brings it
         f"ExecStart={command}",
         "Environment=RMC_DR_LANG=en",
         f"Environment={_quoted(f'RMC_DR_VAULT_PASSWORD_FILE={password_file}')}",
@@ -145,7 +168,8 @@ def install(estate: Estate, at: str, full_on: str) -> list[Timer]:
             _("Give --at HH:MM and --full-on with one of {days}.").format(days=", ".join(DAYS)),
         )
     _require_systemd()
-    texts = units(estate.name, estate.inventory, _executable(), at, full_on, _password_file(estate))
+    password = _password_file(estate)
+    texts = units(estate.name, estate.inventory, _executable(), at, full_on, password, jobs(estate))
     for name, text in texts.items():
         write_atomically(UNITS / name, text, 0o644)
     _systemctl("daemon-reload")
@@ -170,7 +194,7 @@ def remove(estate: Estate) -> list[str]:
 
 def status(estate: Estate) -> list[Timer]:
     """Every job of the schedule, installed or not."""
-    return [_look(estate.name, job) for job in JOBS]
+    return [_look(estate.name, job) for job in jobs(estate)]
 
 
 def late(estate: Estate) -> Mapping[str, datetime | None]:
@@ -180,7 +204,7 @@ def late(estate: Estate) -> Mapping[str, datetime | None]:
 
 def _look(estate: str, job: Job) -> Timer:
     path = UNITS / f"{unit_name(estate, job.name)}.timer"
-    last = backup_record.last_ended_well(estate, job.what, job.kinds)
+    last = backup_record.last_ended_well(estate, job.what, job.kinds) if job.what else None
     if not path.is_file():
         return Timer(job.name, False, False, "", "", last, False)
     installed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -194,7 +218,7 @@ def _look(estate: str, job: Job) -> Timer:
         ),
         next=asked.get("NextElapseUSecRealtime", ""),
         last_success=last,
-        late=is_late(job, last, installed, datetime.now(UTC)),
+        late=job.what is not None and is_late(job, last, installed, datetime.now(UTC)),
     )
 
 

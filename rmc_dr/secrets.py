@@ -169,6 +169,7 @@ def _completed(before: Vault, estate: Estate) -> Vault:
         "patroni": _passwords(before.get("patroni", {}), "rest_password"),
         "s3": _s3_keys(before.get("s3", {})),
         "backup": _passwords(before.get("backup", {}), *BACKUP),
+        "notify": {"addresses": "", **before.get("notify", {})},
         "apps": {
             **apps,
             **{app.name: _application(apps.get(app.name, {})) for app in estate.config.applications.apps},

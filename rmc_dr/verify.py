@@ -27,7 +27,7 @@ from rmc_dr.model import Check
 from rmc_dr.store import endpoint
 
 TIMEOUT_SECONDS = 900
-GROUPS = ("appserver", "dbserver", "store")
+GROUPS = ("appserver", "dbserver", "store", "verifier")
 PGBACKREST_PORT = 8432
 DETAIL_LENGTH = 300
 LARGEST_JUNIT_BYTES = 20_000_000
@@ -217,6 +217,7 @@ def facts(estate: Estate) -> dict[str, Any]:
         "appserver": [config.applications.port],
         "dbserver": [config.database.port, config.database.rest_port, PGBACKREST_PORT, *etcd],
         "store": [443, *etcd],
+        "verifier": [],
     }
     return {
         "timezone": config.timezone,

@@ -3,6 +3,7 @@
 from rmc_dr.backups.archive import Gap, gaps, lacking
 from rmc_dr.backups.judge import Level, Limits, Remark, level, remarks
 from rmc_dr.backups.keep import Keeping, keeping
+from rmc_dr.backups.proof import Proof, Verdict
 from rmc_dr.backups.seen import Archiver, BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "Keeping",
     "Level",
     "Limits",
+    "Proof",
     "Remark",
+    "Verdict",
     "faults",
     "gaps",
     "keeping",

@@ -29,7 +29,10 @@ WEIGHT = {Level.OK: 0, Level.WARNING: 1, Level.UNKNOWN: 2, Level.CRITICAL: 3}
 
 @dataclass(frozen=True)
 class Limits:
-    """What the estate asks for. ``late_timers``: jobs that are behind, and when each last ended well."""
+    """What the estate asks for. ``late_timers``: jobs that are behind, and when each last ended well.
+
+    ``red`` is what the last verification found wrong.
+    """
 
     archive_seconds: int
     max_age_hours: int
@@ -37,6 +40,7 @@ class Limits:
     lock_days: int
     snapshots: tuple[tuple[str, str], ...]
     late_timers: Mapping[str, datetime | None]
+    red: tuple[str, ...] = ()
 
     @property
     def lock_margin(self) -> timedelta:
@@ -170,6 +174,9 @@ def _locks(seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
 
 
 def _verified(seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
+    if limits.red:
+        text = _("the last verification is red: {said}").format(said="; ".join(limits.red[:3]))
+        yield Remark(Level.CRITICAL, "verification-red", text)
     if not seen.database:
         return
     last = max((backup.verified for backup in seen.database if backup.verified), default=None)

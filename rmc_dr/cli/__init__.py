@@ -16,7 +16,7 @@ from rmc_dr.i18n import _
 # command -> the module of rmc_dr.cli that defines it, and its line in --help. The table stands here so that
 # --help loads none of them.
 COMMANDS = {
-    "backup": ("backup", _("Take, list, judge and expire backups.")),
+    "backup": ("backup", _("Take, list, judge, verify and expire backups.")),
     "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),

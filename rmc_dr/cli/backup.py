@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.backup_verify import verify
+from rmc_dr.cli.common import Context, pass_context, teller
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.table import Table
 
     from rmc_dr.backup import Plan
@@ -23,9 +22,12 @@ if TYPE_CHECKING:
 JSON_HELP = _("Print JSON for machines.")
 
 
-@click.group(help=_("Take, list, judge and expire backups."))
+@click.group(help=_("Take, list, judge, verify and expire backups."))
 def backup() -> None:
     """The commands below."""
+
+
+backup.add_command(verify)
 
 
 @backup.command(
@@ -68,7 +70,7 @@ def run(
         return
     if not context.json:
         _show_plan(context, plan)
-    done = story.run(estate, plan, _teller(context))
+    done = story.run(estate, plan, teller(context))
     if context.json:
         context.emit({**asdict(plan), **asdict(done)})
         return
@@ -109,9 +111,12 @@ def list_(context: Context, /, as_json: bool) -> None:
 
 
 @backup.command(help=_("One line for monitoring; the exit code is 0 well, 1 warning, 2 critical, 3 unknown."))
+@click.option(
+    "--notify", "tell", is_flag=True, help=_("Send it to whom the estate names, unless all is well.")
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def status(context: Context, /, as_json: bool) -> None:
+def status(context: Context, /, tell: bool, as_json: bool) -> None:
     from rmc_dr import backup as story
     from rmc_dr import schedule
     from rmc_dr.backups import Level, level
@@ -125,6 +130,15 @@ def status(context: Context, /, as_json: bool) -> None:
         click.echo(_("BACKUP {level}: {said}").format(level=Level.UNKNOWN.name, said=error.message))
         sys.exit(int(Level.UNKNOWN))
     worst = level(found)
+    if tell and worst is not Level.OK:
+        text = "\n".join(
+            [
+                _("The backups of {estate} need somebody:").format(estate=estate.name),
+                *(one.text for one in found),
+            ]
+        )
+        if failed := story.send_news(estate, f"{text}\n"):
+            click.echo(_("The bad news could not be sent: {said}").format(said=failed), err=True)
     if as_json or context.json:
         remarks = [{"level": item.level.name, "code": item.code, "text": item.text} for item in found]
         context.emit({"level": worst.name, "remarks": remarks, "at": seen.at})
@@ -155,32 +169,11 @@ def expire(context: Context, /, only_plan: bool, yes: bool, as_json: bool) -> No
         _show_keeping(context, plan)
         if only_plan or not click.confirm(_("Expire?")):
             return
-    done = story.expire(estate, _teller(context))
+    done = story.expire(estate, teller(context))
     if context.json:
         context.emit(asdict(done))
     else:
         context.console.print(_("Expired: {labels}").format(labels=", ".join(done.expires) or _("nothing")))
-
-
-def _teller(context: Context) -> Callable[..., None]:
-    from rmc_dr.words import size
-
-    def tell(event: str, **fields: Any) -> None:
-        if context.json:
-            return
-        if event == "task" and fields.get("status") == "started":
-            context.console.print(f"  {fields['task']}", style="dim")
-        elif event == "note":
-            context.console.print(f"  {fields['text']}", markup=False)
-        elif event == "progress":
-            done, total = fields["done"], fields["total"]
-            context.console.print(
-                _("  {done} of {total} ({percent:.0f} %)").format(
-                    done=size(done), total=size(total), percent=100 * done / total
-                )
-            )
-
-    return tell
 
 
 def _show_plan(context: Context, plan: Plan) -> None:

@@ -19,6 +19,8 @@ from rmc_dr.errors import BadInput, Error
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:  # loaded when used: --help should answer at once
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from rmc_dr.estate import Estate
@@ -57,6 +59,30 @@ class Context:
 
 
 pass_context = click.make_pass_decorator(Context, ensure=True)
+
+
+def teller(context: Context) -> Callable[..., None]:
+    """Tells a playbook's events as lines; silent where JSON is wanted."""
+    from rmc_dr.words import size, stage_title
+
+    def tell(event: str, **fields: Any) -> None:
+        if context.json:
+            return
+        if event == "task" and fields.get("status") == "started":
+            context.console.print(f"  {fields['task']}", style="dim")
+        elif event == "stage":
+            context.console.print(stage_title(str(fields["name"])))
+        elif event == "note":
+            context.console.print(f"  {fields['text']}", markup=False)
+        elif event == "progress":
+            done, total = fields["done"], fields["total"]
+            context.console.print(
+                _("  {done} of {total} ({percent:.0f} %)").format(
+                    done=size(done), total=size(total), percent=100 * done / total
+                )
+            )
+
+    return tell
 
 
 def lab_inventory() -> Path:

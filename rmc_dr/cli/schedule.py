@@ -23,7 +23,7 @@ def schedule() -> None:
 @schedule.command(
     help=_(
         "Install and start the timers: a full backup each week, a differential one on the other days, files "
-        "every day, expiry each week."
+        "every day, a verification every night, expiry each week."
     )
 )
 @click.option(

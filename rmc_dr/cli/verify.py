@@ -9,7 +9,7 @@ from rmc_dr.i18n import _
 
 
 @click.command(help=_("Prove that hosts are as the estate describes them, and that the applications work."))
-@click.argument("group", required=False, metavar="[appserver|dbserver|store]")
+@click.argument("group", required=False, metavar="[appserver|dbserver|store|verifier]")
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def verify(context: Context, /, group: str | None, as_json: bool) -> int:

@@ -107,7 +107,7 @@ def _database(estate: Estate) -> tuple[DatabaseBackup, ...]:
     def read(host: Host) -> tuple[DatabaseBackup, ...]:
         return read_info(_info(estate, host), estate.config.database.cluster)
 
-    return _first(estate.group("dbserver"), read)
+    return _first([*estate.group("dbserver"), *estate.group("verifier")], read)
 
 
 def _info(estate: Estate, host: Host) -> list[dict[str, Any]]:
@@ -126,7 +126,8 @@ def _files(estate: Estate) -> tuple[FileSnapshot, ...]:
         said = _on(estate, host, "timeout 30 rmc-dr-restic --no-lock --json snapshots")
         return read_snapshots(json.loads(said))
 
-    return _first([*estate.group("appserver"), *estate.group("dbserver")], read)
+    hosts = [host for group in ("appserver", "dbserver", "verifier") for host in estate.group(group)]
+    return _first(hosts, read)
 
 
 def _first(hosts: Sequence[Host], read: Callable[[Host], Answer]) -> Answer:

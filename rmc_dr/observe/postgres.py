@@ -79,6 +79,7 @@ select slot_name as name, active, coalesce(wal_status, '') as wal_status,
        pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as kept_bytes
   from pg_replication_slots order by 1
 """
+NEXT: LiteralString = "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 SIZE: LiteralString = "select sum(pg_database_size(oid))::bigint from pg_database"
 ARCHIVER: LiteralString = """
 select waiting.count as waiting, waiting.seconds::float as waiting_seconds,
@@ -111,12 +112,21 @@ def observe_node(estate: Estate, host: Host) -> Node:
 
 def database_bytes(estate: Estate, host: Host) -> int | None:
     """The size of all databases of a host in bytes; None where it cannot be asked."""
+    return _one_number(estate, host, SIZE)
+
+
+def _one_number(estate: Estate, host: Host, statement: LiteralString) -> int | None:
     try:
         with connect(estate, host) as connection:
-            row = connection.execute(SIZE).fetchone()
+            row = connection.execute(statement).fetchone()
     except psycopg.Error:
         return None
     return None if row is None else int(row[0])
+
+
+def next_transaction(estate: Estate, host: Host) -> int | None:
+    """The number that the next transaction with a write gets; None where it cannot be asked."""
+    return _one_number(estate, host, NEXT)
 
 
 def observe_archiver(estate: Estate, host: Host) -> Archiver:

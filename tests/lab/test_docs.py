@@ -80,6 +80,10 @@ ELSEWHERE = {
     "rmc-dr drill appserver": "tests/lab/test_rebuild.py::test_drill_loses_nothing",
     "rmc-dr backup run": "tests/lab/test_backup.py::test_what_was_backed_up_is_listed",
     "rmc-dr backup status": "tests/lab/test_backup.py::test_status_is_one_line_and_a_level",
+    **dict.fromkeys(
+        ["rmc-dr backup verify", "rmc-dr backup verify --plan"],
+        "tests/lab/test_backup_verify.py::test_a_clean_lab_is_green_and_nothing_is_left",
+    ),
     "rmc-dr backup expire --plan": "tests/lab/test_backup.py::test_an_expiry_takes_nothing_that_is_locked",
     "rmc-dr schedule install --at 01:00 --full-on Sun": (
         "tests/unit/test_schedule.py::test_installed_looked_at_and_removed"

@@ -21,7 +21,7 @@ from rmc_dr.lab import cgroups
 from tests.lab.conftest import Lab, secret_lines
 
 pytestmark = pytest.mark.lab
-IMAGES = ("appserver", "dbserver", "store", "rescue")
+IMAGES = ("appserver", "dbserver", "store", "verifier", "rescue")
 
 
 @pytest.fixture(scope="module")

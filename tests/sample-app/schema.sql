@@ -27,6 +27,8 @@ create table if not exists checks (
     witness text not null,
     created_at timestamptz not null default now()
 );
+-- Whose it is, where that is known.
+alter table checks add column if not exists patient uuid;
 create index if not exists checks_newest on checks (created_at desc);
 
 create table if not exists attachments (

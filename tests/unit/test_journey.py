@@ -51,7 +51,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Handler], None]:
     """Answer requests by a function in place of a host."""
 
     def install(handler: Handler) -> None:
-        def make(self: Https, estate: Estate, host: Host, port: int, timeout_seconds: float) -> None:
+        def make(self: Https, estate: Estate, host: Host, port: int, timeout: float, through: Any) -> None:
             self._host = host
             self._client = httpx.Client(base_url="https://test", transport=httpx.MockTransport(handler))
 

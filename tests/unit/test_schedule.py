@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,6 +67,8 @@ def test_the_full_backup_has_its_day_and_the_differential_ones_the_others() -> N
         "rmc-dr-lab-diff.timer": "Mon,Tue,Thu,Fri,Sat,Sun 01:30",
         "rmc-dr-lab-files.timer": "01:30",
         "rmc-dr-lab-expire.timer": "Wed 07:30",
+        "rmc-dr-lab-verify.timer": "04:30",
+        "rmc-dr-lab-watch.timer": "08:30",
     }
 
 
@@ -75,8 +78,8 @@ def test_what_a_service_starts_is_a_command_of_rmc_dr() -> None:
         assert words[:3] == ["/opt/rmc-dr/bin/rmc-dr", "-i", "/etc/rmc-dr/inventory"]
         command, rest = resolve(words[1:])
         options = {option for parameter in command.params for option in parameter.opts}
-        assert rest
         assert set(rest) <= options
+        assert rest or job.name == "verify"
 
 
 @pytest.mark.parametrize(
@@ -145,12 +148,12 @@ def test_installed_looked_at_and_removed(
     monkeypatch.setenv("RMC_DR_VAULT_PASSWORD_FILE", "/etc/rmc-dr/vault-password")
     timers = schedule.install(estate, "01:00", "Sun")
     assert [(timer.job, timer.installed, timer.active, timer.late) for timer in timers] == [
-        (job.name, True, True, False) for job in schedule.JOBS
+        (job.name, True, True, False) for job in schedule.jobs(estate)
     ]
     assert {path.stat().st_mode & 0o777 for path in systemd.iterdir()} == {0o644}
     told = (systemd.parent / "told").read_text()
     assert "enable --now rmc-dr-lab-full.timer" in told
-    assert len(schedule.remove(estate)) == 8
+    assert len(schedule.remove(estate)) == 10
     assert list(systemd.iterdir()) == []
     assert "disable --now" in (systemd.parent / "told").read_text()
     assert not any(timer.installed for timer in schedule.status(estate))
@@ -163,10 +166,23 @@ def test_silence_is_late(estate: Estate, systemd: Path, monkeypatch: pytest.Monk
     for path in systemd.iterdir():
         old = path.stat().st_mtime - 30 * HOUR.total_seconds()
         os.utime(path, (old, old))
-    assert schedule.late(estate) == {"diff": None, "files": None}
+    assert schedule.late(estate) == {"diff": None, "files": None, "verify": None}
     now = datetime.now(UTC)
     backup_record.append(estate.name, backup_record.Entry("database", now, now, True, "diff"))
-    assert schedule.late(estate) == {"files": None}
+    assert schedule.late(estate) == {"files": None, "verify": None}
+    for kind, left in (("database", {"files": None, "verify": None}), ("night", {"files": None})):
+        backup_record.append(estate.name, backup_record.Entry("verify", now, now, True, kind))
+        assert schedule.late(estate) == left
+
+
+def test_without_a_verification_host_nothing_is_scheduled_for_it(
+    estate: Estate, systemd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RMC_DR_VAULT_PASSWORD_FILE", "/etc/rmc-dr/vault-password")
+    hosts = {name: host for name, host in estate.hosts.items() if "verifier" not in host.groups}
+    timers = schedule.install(replace(estate, hosts=hosts), "01:00", "Sun")
+    assert [timer.job for timer in timers] == ["full", "diff", "files", "expire"]
+    assert not list(systemd.glob("*verify*"))
 
 
 def test_a_password_that_nobody_keeps_cannot_be_used_at_night(

@@ -21,7 +21,7 @@ from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.files import write_atomically
 
-HOSTS = ("app1", "db1", "db2", "store1")
+HOSTS = ("app1", "db1", "db2", "store1", "verify1")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_a_second_time_changes_nothing(made):
 
 def test_the_vault_holds_what_roles_read(made):
     vault = vault_of(made)
-    assert set(vault) == {"postgres", "patroni", "s3", "backup", "apps", "ssh_host_keys", "tls"}
+    assert set(vault) == {"postgres", "patroni", "s3", "backup", "notify", "apps", "ssh_host_keys", "tls"}
     assert set(vault["postgres"]) == set(secrets.POSTGRES)
     assert set(vault["s3"]) == set(secrets.S3_KEYS)
     assert set(vault["backup"]) == set(secrets.BACKUP)

@@ -77,7 +77,13 @@ def test_journeys_join_the_junit_file(junit):
 
 
 def test_groups_are_known(estate):
-    assert [host.name for host in subject.hosts_of(estate, None)] == ["app1", "db1", "db2", "store1"]
+    assert [host.name for host in subject.hosts_of(estate, None)] == [
+        "app1",
+        "db1",
+        "db2",
+        "store1",
+        "verify1",
+    ]
     assert [host.name for host in subject.hosts_of(estate, "dbserver")] == ["db1", "db2"]
     with pytest.raises(BadInput, match="no group builder"):
         subject.hosts_of(estate, "builder")
@@ -88,7 +94,7 @@ def test_testinfra_speaks_strict_ssh_with_literal_values(estate, tmp_path):
     hosts = {
         name: values for group in given["all"]["children"].values() for name, values in group["hosts"].items()
     }
-    assert set(hosts) == {"app1", "db1", "db2", "store1"}
+    assert set(hosts) == {"app1", "db1", "db2", "store1", "verify1"}
     for name, values in hosts.items():
         words = shlex.split(values["ansible_ssh_common_args"])
         assert values["ansible_host"] == estate.host(name).address
@@ -193,5 +199,5 @@ def test_every_host_check_can_be_collected(estate, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    for name in ("common", "appserver", "dbserver", "store"):
+    for name in ("common", "appserver", "dbserver", "store", "verifier"):
         assert f"test_{name}.py::test_" in done.stdout

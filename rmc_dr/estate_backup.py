@@ -1,0 +1,67 @@
+"""The part `backup` of estate.yml: how the estate is backed up, and what a restored copy must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from rmc_dr.strict import Strict
+
+DATABASE = r"^[a-z][a-z0-9_]{0,30}$"
+
+
+class Expect(Strict):
+    """What the one value of a check must be: a number within bounds, a value, or a young moment."""
+
+    min: float | None = None
+    max: float | None = None
+    equals: bool | float | None = None
+    newest_within_minutes: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Expect:
+        if all(value is None for value in self.__dict__.values()):
+            raise ValueError("name one of min, max, equals, newest_within_minutes")
+        return self
+
+
+class BusinessCheck(Strict):
+    """One question to the restored copy. ``sql`` gives one number, truth value or time, never a record."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    database: str = Field(pattern=DATABASE)
+    sql: str = Field(min_length=1)
+    expect: Expect
+
+
+class AttachmentList(Strict):
+    """Which files an application's database knows: ``sql`` gives id, SHA-256 (or null) and when it was made.
+
+    The id is the file's path below the application's folder. ``get`` is where the application serves one,
+    {id} in it; ``auth`` the token that its journey saves.
+    """
+
+    application: str = Field(min_length=1)
+    sql: str = Field(min_length=1)
+    get: str | None = Field(default=None, pattern=r"^/.*\{id\}")
+    auth: str | None = None
+
+
+class Backup(Strict):
+    """How the estate is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept.
+
+    A newest backup older than ``max_age_hours`` alarms, and so does a verification after ``verify_hours``.
+    ``sample`` files are brought back each night. ``notify`` is the command that takes bad news on standard
+    input; ``textfile`` is where Prometheus' node exporter reads.
+    """
+
+    archive_seconds: int = Field(ge=10, le=3600)
+    keep_full: int = Field(ge=2)
+    max_age_hours: int = Field(default=26, ge=1)
+    verify_hours: int = Field(default=26, ge=1)
+    sample: int = Field(default=200, ge=1)
+    checks: list[BusinessCheck] = Field(default_factory=list)
+    attachments: list[AttachmentList] = Field(default_factory=list)
+    notify: list[str] = Field(default_factory=list)
+    textfile: Path | None = None

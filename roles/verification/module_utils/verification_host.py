@@ -1,0 +1,125 @@
+"""What every step on the verification host shares: one slice for its commands, one form for its findings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+SLICE = "verification.slice"
+IN_SLICE = ("systemd-run", "--quiet", "--scope", "--collect", f"--slice={SLICE}", "--")
+AS_POSTGRES = ("runuser", "--user=postgres", "--")
+RESTIC = "/usr/local/sbin/rmc-dr-restic"
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+SHOWN = 400
+
+
+class Wrong(Exception):
+    """The sentence that the operator reads; ``refused`` where nothing was changed."""
+
+    def __init__(self, said: str, refused: bool = False) -> None:
+        super().__init__(said)
+        self.refused = refused
+
+
+def life() -> str:
+    """What names this verification's scratch; "" where there is none."""
+    path = Path("/srv/verify/life")
+    return path.read_text() if path.is_file() else ""
+
+
+BORN = life()
+
+
+def still_ours() -> None:
+    """Raises Wrong in a module whose control machine was killed, once another verification has begun."""
+    if life() != BORN:
+        raise Wrong("This verification was ended: the scratch is another one's, or gone.")
+
+
+def run(
+    *words: str, timeout: float, stdin: str | None = None, more: dict | None = None
+) -> subprocess.CompletedProcess:
+    """A command in the slice, which the next verification ends if this one is killed."""
+    still_ours()
+    try:
+        return subprocess.run(
+            [*IN_SLICE, *words],
+            cwd="/",
+            env={**ENVIRONMENT, **(more or {})},
+            input=stdin,
+            stdin=None if stdin is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Wrong(f"{_program(words)} did not end within {timeout:.0f} s.") from None
+
+
+def _program(words: Sequence[str]) -> str:
+    plain = [word for word in words if word not in AS_POSTGRES]
+    return Path(plain[0]).name
+
+
+def finding(name: str, green: bool, detail: str = "", objects: Sequence[str] = ()) -> dict:
+    return {"name": name, "green": green, "detail": detail, "objects": list(objects)}
+
+
+def short(text: str) -> str:
+    """The end of what a program said, on one line."""
+    return " ".join(text.split())[-SHOWN:]
+
+
+def cores() -> int:
+    return os.cpu_count() or 1
+
+
+class Copy:
+    """The restored database, asked over its socket, which no network leads to."""
+
+    def __init__(self, scratch: str, port: int) -> None:
+        self.socket = f"{scratch}/run"
+        self.port = str(port)
+
+    def connection(self) -> tuple[str, ...]:
+        return ("--host", self.socket, "--port", self.port)
+
+    def sql(
+        self,
+        statement: str,
+        database: str = "postgres",
+        timeout: float = 60,
+        options: str = "",
+        verbosity: str = "terse",
+    ) -> str:
+        """What the statement gives, unaligned. Raises Wrong with PostgreSQL's first line."""
+        done = run(
+            *AS_POSTGRES, "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1",
+            "-v", f"VERBOSITY={verbosity}",
+            *self.connection(), "--dbname", database, "--file=-",
+            timeout=timeout,
+            stdin=f"{statement}\n;\n",
+            more={"PGOPTIONS": options} if options else None,
+        )  # fmt: skip
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["psql failed"]
+            raise Wrong(f"{database}: {short(lines[0])}")
+        return done.stdout.rstrip("\n")
+
+    def databases(self) -> list[str]:
+        said = self.sql("select datname from pg_database where datallowconn and not datistemplate order by 1")
+        return said.splitlines()
+
+
+def properties(unit: str, *names: str) -> Iterator[str]:
+    """A unit's properties, in the order in which they are asked for."""
+    for name in names:
+        done = subprocess.run(
+            ["systemctl", "show", "--value", f"--property={name}", unit],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        yield done.stdout.strip()
