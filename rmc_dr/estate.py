@@ -60,10 +60,7 @@ class KitConfig(Strict):
 
 
 class Application(Strict):
-    """One of the centre's applications. A journey is a list of HTTP steps, see docs/runbooks/journey.md.
-
-    ``attachments_sql`` lists its attachments: path below the application's folder, and SHA-256, as text.
-    """
+    """One of the centre's applications. A journey is a list of HTTP steps, see docs/runbooks/journey.md."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
     release: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")
@@ -71,7 +68,6 @@ class Application(Strict):
     database: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
     journey: list[dict[str, Any]] = Field(min_length=1)
     test_patient: str | None = None
-    attachments_sql: str | None = Field(default=None, min_length=1)
 
 
 class Applications(Strict):
