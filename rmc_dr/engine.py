@@ -18,7 +18,6 @@ from rmc_dr.observe.hosts import observe_host
 from rmc_dr.record import Event, Journal, RunState, read
 from rmc_dr.runner import Outcome, run_playbook
 
-# How a run ends that an error ended; every other exit code says that it would not go on.
 STAGE_VARIABLES = (
     "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
 )  # fmt: skip

@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 5  # stopped by the operator; `rmc-dr resume` goes on
 
 
+# How a run ends that an error ended; every other exit code says that it would not go on.
 OUTCOMES = {ExitCode.FAILED: "failed", ExitCode.INTERRUPTED: "interrupted"}
 
 
