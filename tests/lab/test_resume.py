@@ -157,13 +157,9 @@ def test_resume_after_the_network_was_cut(healthy: Lab, stage: str):
     cable("down")
     try:
         assert process.wait(600) == 1
-        meanwhile = healthy.run("resume", timeout=1500)
-        assert "Traceback" not in meanwhile.err, meanwhile.err
-        assert meanwhile.code == {"reinstall": 0, "converge": 3}[stage], meanwhile.err
+        healthy.ok("resume", timeout=1500)  # steps back to a stage that switches the power
     finally:
         cable("up")
-    if not recovered():
-        healthy.ok("resume", timeout=1500)
     assert serving(healthy)
 
 
