@@ -76,12 +76,12 @@ def recover(given: dict) -> dict:
         raise Wrong("The restored copy would not recover from the archive: it has no recovery.signal.")
     started = _systemctl("start", RECOVERY, timeout=given["timeout"])
     log = scratch / "log" / "recovery.log"
-    if started:
+    copy = Copy(given["scratch"], given["port"])
+    if started or not _open_for_questions(copy, given["timeout"]):
         return {
             "checks": [finding("recovery", False, f"PostgreSQL did not start: {_last_words(log)}")],
             "stop": True,
         }
-    copy = Copy(given["scratch"], given["port"])
     newest, lsn, following_xid, timeline = copy.sql(REACHED).split("|")
     at, seconds = time.time(), round(time.monotonic() - began, 1)
     checks = [_end_of_archive(given, int(lsn), log), _settings(copy)]
@@ -96,6 +96,19 @@ def recover(given: dict) -> dict:
             "lsn": int(lsn),
         },
     }
+
+
+def _open_for_questions(copy: Copy, patience: float) -> bool:
+    """Whether the archive's end was reached; with hot_standby off, systemd hears only of the recovery's start."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            return copy.sql("select 1") == "1"
+        except Wrong:
+            if list(properties(RECOVERY, "ActiveState")) != ["active"]:
+                return False
+            time.sleep(0.5)
+    return False
 
 
 def _end_of_archive(given: dict, lsn: int, log: Path) -> dict:
