@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shlex
 import sys
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +30,8 @@ if TYPE_CHECKING:  # loaded when used: --help should answer at once
 
 lend_catalogue()
 BREAK_LOCK_HELP = _("Go on although that other run holds the lock; it is named in full.")
+# Not `rmc-dr` alone, nor what takes no estate but its own.
+COMMAND = re.compile(r"\brmc-dr (?=[a-z])(?!lab\b|drill\b)")
 DEFAULT_INVENTORIES = (Path("/etc/rmc-dr/inventory"),)
 
 
@@ -50,7 +55,12 @@ class Context:
         return load(self.inventory or default_inventory())
 
     def estate(self) -> Estate:
-        """The estate that -i, RMC_DR_INVENTORY or /etc/rmc-dr/inventory names. Raises BadInput."""
+        """The estate that -i, RMC_DR_INVENTORY or /etc/rmc-dr/inventory names. Raises BadInput.
+
+        From here on local time is the centre's, whatever this machine's clock shows.
+        """
+        os.environ["TZ"] = self._estate.config.timezone
+        time.tzset()
         return self._estate
 
     def emit(self, data: Any) -> None:
@@ -175,4 +185,13 @@ def _unforeseen(error: Exception) -> Error:
 def say_error(error: Error) -> None:
     mark = click.style(_("Error:"), fg="red", bold=True)
     click.echo(f"{mark} {error.message}", err=True)
-    click.echo(_("Hint:") + f" {error.hint}", err=True)
+    click.echo(_("Hint:") + f" {with_estate(error.hint)}", err=True)
+
+
+def with_estate(text: str) -> str:
+    """The commands in a sentence with the -i that the operator typed: without it they mean another estate."""
+    words = sys.argv[1:]
+    typed = next((words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-i", "--inventory")), None)
+    if typed is None:
+        return text
+    return COMMAND.sub(lambda _found: f"rmc-dr -i {shlex.quote(typed)} ", text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import Context, pass_context, with_estate
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def status(context: Context) -> None:
         if error.code != "no-inventory":
             raise
         click.echo(error.message)
-        click.echo(error.hint)
+        click.echo(with_estate(error.hint))
         return
     pair = pair_state(estate).verdict
     hosts = [observe_host(estate, host) for host in estate.group("appserver")]
@@ -55,7 +55,7 @@ def status(context: Context) -> None:
     context.console.print(_("  database pair: {verdict}").format(verdict=pair))
     if run:
         context.console.print(_("  open run: {run}").format(run=run.run_id))
-    context.console.print(_("Next: {command}").format(command=following))
+    context.console.print(_("Next: {command}").format(command=with_estate(following)))
 
 
 def _state(host: HostObservation) -> str:

@@ -32,6 +32,7 @@ from typing import Any
 import httpx
 
 TIMEOUTS = httpx.Timeout(5.0, connect=1.0)
+PATIENCE = httpx.Timeout(60.0)  # what came through is counted afterwards; a busy server may take its time
 PAUSE_AFTER_FAILURE_SECONDS = 0.25
 ATTACHMENT_BYTES = (1_000, 200_000)
 
@@ -46,10 +47,10 @@ class Site:
     ca: str
     source: str | None = None  # the address that its users come from
 
-    def client(self) -> httpx.Client:
+    def client(self, timeouts: httpx.Timeout = TIMEOUTS) -> httpx.Client:
         context = ssl.create_default_context(cafile=self.ca)
         transport = httpx.HTTPTransport(verify=context, local_address=self.source, trust_env=False)
-        return httpx.Client(transport=transport, timeout=TIMEOUTS, trust_env=False)
+        return httpx.Client(transport=transport, timeout=timeouts, trust_env=False)
 
     def request(self, client: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
         return client.request(method, self.url + path, extensions={"sni_hostname": self.server_name}, **more)
@@ -232,7 +233,7 @@ def missing_attachments(sites: list[Site], ledger: list[dict[str, Any]]) -> list
     """When those attachments were acknowledged that do not come back with the bytes that were sent."""
     missing = []
     for site in sites:
-        with site.client() as client:
+        with site.client(PATIENCE) as client:
             token = site.login(client)
             for entry in ledger:
                 if entry["what"] != "ack" or entry["kind"] != "attachment" or entry["app"] != site.name:

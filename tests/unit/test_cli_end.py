@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rmc_dr.cli.common import Group
+from rmc_dr.cli.common import Group, with_estate
 
 PROGRAM = [sys.executable, "-c", "from rmc_dr.cli import main; main()"]
 
@@ -60,3 +60,20 @@ def test_a_full_disk_behind_the_output():
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["db", "status"], "Run `rmc-dr resume`, or `rmc-dr` alone; `rmc-dr lab up` makes a lab."),
+        (
+            ["-i", "my estate", "db", "status"],
+            "Run `rmc-dr -i 'my estate' resume`, or `rmc-dr` alone; `rmc-dr lab up` makes a lab.",
+        ),
+    ],
+)
+def test_a_hint_names_the_estate_where_the_operator_had_to(
+    monkeypatch: pytest.MonkeyPatch, typed: list[str], told: str
+):
+    monkeypatch.setattr("sys.argv", ["rmc-dr", *typed])
+    assert with_estate("Run `rmc-dr resume`, or `rmc-dr` alone; `rmc-dr lab up` makes a lab.") == told
