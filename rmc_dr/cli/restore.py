@@ -39,13 +39,15 @@ def database(
     from datetime import UTC, datetime
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
+    from rmc_dr.observe.repository import observe_store
     from rmc_dr.plans.moment import parse
-    from rmc_dr.plans.restore_database import refuse_given_up
+    from rmc_dr.plans.restore_database import refuse_given_up, refuse_without_backup
     from rmc_dr.rebuild import given_up
 
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
+    refuse_without_backup(to, label, observe_store(estate))
     target = host or _primary(context)
     rebuild_by_plan(
         context,

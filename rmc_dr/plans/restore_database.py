@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from rmc_dr.backups import BackupsObservation
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.gates import PRIMARY_EXISTS
@@ -85,6 +86,28 @@ def refuse_given_up(moment: Moment, earlier: Sequence[GivenUp]) -> None:
                 ),
                 _("Its safety copy holds that past, if it was not released: docs/runbooks/restore.md."),
             )
+
+
+def refuse_without_backup(moment: Moment, label: str | None, seen: BackupsObservation) -> None:
+    """Raises Refused where no backup leads to the moment. Where the store is silent, only trying tells."""
+    if seen.database is None:
+        return
+    usable = [backup for backup in seen.database if not backup.damaged and label in (None, backup.label)]
+    if not usable:
+        raise Refused(
+            "no-backup",
+            _("There is no usable backup {label}.").format(label=label)
+            if label
+            else _("There is no usable backup."),
+            _("`rmc-dr backup list` shows what there is."),
+        )
+    first = min(backup.stopped for backup in usable)
+    if moment.time is not None and moment.time < first:
+        raise Refused(
+            "before-backups",
+            _("{moment} lies before the end of every backup that could lead to it.").format(moment=moment),
+            _("The earliest moment is {first}.").format(first=first.astimezone().isoformat()),
+        )
 
 
 def _destroys(host: Host, moment: str) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_backups import DIFF, FULL, seen
 
 from rmc_dr import content, gates
 from rmc_dr.engine import resume_index
@@ -15,7 +16,7 @@ from rmc_dr.model import HostObservation, PairState, Reach, Request
 from rmc_dr.pair import Name
 from rmc_dr.plans import read_stages
 from rmc_dr.plans.moment import Moment
-from rmc_dr.plans.restore_database import GivenUp, decide, refuse_given_up
+from rmc_dr.plans.restore_database import GivenUp, decide, refuse_given_up, refuse_without_backup
 from rmc_dr.words import plan_title, stage_title
 
 STAGES = read_stages(content.root() / "playbooks" / "restore-database.yml")
@@ -113,3 +114,30 @@ def at(hour: int, minute: int) -> datetime:
 @given(done=st.integers(0, len(NAMES)), reach=st.sampled_from(Reach))
 def test_resume_goes_on_where_it_stopped(done, reach):
     assert resume_index(STAGES, done, reach) == min(done, NAMES.index("verify"))
+
+
+@pytest.mark.parametrize(
+    ("when", "label", "code"),
+    [
+        (None, None, None),
+        (FULL.stopped, None, None),
+        (FULL.stopped - timedelta(seconds=1), None, "before-backups"),
+        (FULL.stopped, FULL.label, None),
+        (FULL.stopped, DIFF.label, "before-backups"),
+        (None, "20000101-000000F", "no-backup"),
+    ],
+)
+def test_a_moment_that_no_backup_leads_to_is_refused_in_the_plan(when, label, code):
+    def ask():
+        refuse_without_backup(Moment(when), label, seen(database=(FULL, DIFF)))
+
+    if code is None:
+        ask()
+        return
+    with pytest.raises(Refused) as refused:
+        ask()
+    assert refused.value.code == code
+
+
+def test_a_silent_store_refuses_no_restore():
+    refuse_without_backup(Moment(), None, seen(database=None))

@@ -12,7 +12,9 @@ BROKEN = re.compile(r"(file missing|invalid checksum|invalid size|invalid result
 COPY = re.compile(r"backup '(?P<label>[^']+)' manifest\.copy does not match manifest")
 FILE = re.compile(r"[\w./-]*?(?P<file>[\w-]*/?(?:backup\.manifest|backup\.info|archive\.info)(?:\.copy)?)\b")
 # What pgBackRest says at this level when everything is well.
-WELL = re.compile(r"verify command (begin|end)|stanza: |archiveId: |appears to be in progress|wal start|statistics: ")
+WELL = re.compile(
+    r"verify command (begin|end)|stanza: |archiveId: |appears to be in progress|wal start|statistics: "
+)
 SEGMENT = re.compile(r"([0-9A-F]{24})-([0-9a-f]{40})(\.zst)?")
 WAL_BYTES = 16 * 1024**2
 PER_HIGH = 256
