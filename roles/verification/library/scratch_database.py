@@ -99,7 +99,7 @@ def recover(given: dict) -> dict:
 
 
 def _open_for_questions(copy: Copy, patience: float) -> bool:
-    """Whether it reached the archive's end; with hot_standby off, systemd hears only of a recovery's start."""
+    """Whether it reached the archive's end; with hot_standby off, systemd hears of a recovery's start."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
