@@ -26,8 +26,8 @@ def test_passes_twice_in_a_row(anew: Lab, name: str):
         said = anew.ok("drill", name, "--json", timeout=3000)
         result = json.loads(said.out.splitlines()[-1])
         assert result["acknowledged_before_break"] >= 1000
-        assert (result["lost"], result["duplicated"]) == (result.get("lost_allowed", 0), 0)
-        assert result["attachments_missing"] == result.get("attachments_allowed", 0)
+        assert (result["lost"], result["duplicated"]) == (result["lost_allowed"], 0)
+        assert result["attachments_missing"] == result["attachments_allowed"]
         assert 0 < result["rto_minutes"] < 24 * 60
         if name in ("pair", "estate"):
             assert result["rpo_seconds"] <= allowed
