@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from rmc_dr import content, journey
-from rmc_dr.errors import BadInput, Error
+from rmc_dr.errors import BadInput, Error, Interrupted
 from rmc_dr.estate import ESTATE_FILE, Application, Estate
-from rmc_dr.exclusive import alone
+from rmc_dr.exclusive import alone, canceled_by_signal
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
@@ -152,13 +152,23 @@ def _refuse_absent(app: Application, release: str, files: Mapping[str, Any]) -> 
 
 def _try(estate: Estate, app: Application, on_event: OnEvent, **variables: Any) -> _Try:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    outcome = run_playbook(
-        estate,
-        PLAYBOOK,
-        variables={"deploy_application": app.name, **variables},
-        on_event=on_event,
-        log=content.STATE / "deploys" / f"{stamp}-{app.name}.log",
-    )
+    with canceled_by_signal() as canceled:
+        outcome = run_playbook(
+            estate,
+            PLAYBOOK,
+            variables={"deploy_application": app.name, **variables},
+            on_event=on_event,
+            log=content.STATE / "deploys" / f"{stamp}-{app.name}.log",
+            canceled=canceled,
+        )
+    if outcome.status == "canceled":
+        raise Interrupted(
+            "interrupted",
+            _("Stopped in the middle: {app} may have been switched, and Liberty not restarted.").format(
+                app=app.name
+            ),
+            _("Give the same command again: it sees what is done, and finishes."),
+        )
     checks: Sequence[Check] = ()
     if outcome.status == "ok":
         hosts = estate.group("appserver")

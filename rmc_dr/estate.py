@@ -133,7 +133,7 @@ class Identity(Strict):
 
     reader: Literal["lab", "dmi"]
     machine: str = Field(min_length=1)
-    disk: str = Field(min_length=1)
+    disk: str = Field(pattern=r"^[^/\s]+$")
 
 
 class DiskLayout(Strict):
@@ -306,13 +306,15 @@ def _list_inventory(inventory: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode != 0 or "Failed to parse" in done.stderr:
-        vault = "vault" in done.stderr.lower() or "decrypt" in done.stderr.lower()
-        said = next((line for line in done.stderr.splitlines() if "rror" in line or "arse" in line), "")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        parse = next((line for line in lines if "Failed to parse" in line or "parsing failed" in line), "")
+        vault = "decrypt" in done.stderr.lower() or ("vault" in done.stderr.lower() and not parse)
+        said = parse or next((line for line in lines if "rror" in line), "") or "; ".join(lines[-2:])
         raise BadInput(
             "vault-closed" if vault else "inventory-unreadable",
             _("The vault of {path} cannot be opened.").format(path=inventory)
             if vault
-            else _("The inventory {path} cannot be read: {said}").format(path=inventory, said=said.strip()),
+            else _("The inventory {path} cannot be read: {said}").format(path=inventory, said=said[:400]),
             _("Set RMC_DR_VAULT_PASSWORD or RMC_DR_VAULT_PASSWORD_FILE to the right password.")
             if vault
             else _("Compare it with inventories/example and correct the YAML."),

@@ -55,10 +55,11 @@ def refuse_open_run(estate: Estate) -> None:
 
 @contextmanager
 def canceled_by_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end the playbook in hand; the function says whether they came."""
+    """Ctrl-C, SIGTERM and a closed terminal end the playbook in hand; the function says whether they came."""
     asked = threading.Event()
     before = {
-        number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda *_: asked.set())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
         yield asked.is_set

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmc_dr import content, ssh, target_lock
-from rmc_dr.errors import Error, Refused
+from rmc_dr.errors import Error, Interrupted, Refused
 from rmc_dr.estate import Estate, Host
-from rmc_dr.exclusive import lock_name
+from rmc_dr.exclusive import canceled_by_signal, lock_name
 from rmc_dr.i18n import _
 from rmc_dr.model import Reach
 from rmc_dr.observe.hosts import observe_host
@@ -101,7 +101,16 @@ def users_fence(estate: Estate, host: Host) -> UsersFence:
 
 def _play(estate: Estate, host: Host, playbook: str, on_event: Callable[..., Any]) -> None:
     log = content.STATE / "logs" / f"{Path(playbook).stem}-{host.name}.log"
-    outcome = run_playbook(estate, playbook, variables={"target": host.name}, on_event=on_event, log=log)
+    with canceled_by_signal() as canceled:
+        outcome = run_playbook(
+            estate, playbook, variables={"target": host.name}, on_event=on_event, log=log, canceled=canceled
+        )
+    if outcome.status == "canceled":
+        raise Interrupted(
+            "interrupted",
+            _("Stopped in the middle; {host} may still be fenced.").format(host=host.name),
+            _("`rmc-dr fence status {host}` tells; give the same command again.").format(host=host.name),
+        )
     if outcome.status != "ok":
         said = outcome.failures[0].message if outcome.failures else outcome.status
         raise Error(

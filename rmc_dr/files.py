@@ -38,7 +38,7 @@ def append_line(path: Path, line: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, f"{line}\n".encode())
+        os.write(handle, f"{line}\n".encode(errors="backslashreplace"))
         os.fsync(handle)
     finally:
         os.close(handle)

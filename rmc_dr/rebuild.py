@@ -32,6 +32,7 @@ from rmc_dr.plans import (
     restore_database,
     with_hosts,
 )
+from rmc_dr.plans.machine import refuse_shared_identity
 from rmc_dr.plans.moment import LATEST
 from rmc_dr.plans.restore_database import GivenUp
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
@@ -60,6 +61,7 @@ def make_plan(estate: Estate, request: Request) -> Plan:
                 hosts=", ".join(member.name for member in estate.group(group))
             ),
         )
+    refuse_shared_identity(estate, host)
     seen = observe_host(estate, host)
     return decide(estate, _stages(estate, request), request, seen, pair_state(estate))
 
@@ -70,6 +72,8 @@ def _plan_of_many(estate: Estate, request: Request) -> Plan:
             estate.host(name)
     request = rebuild_estate.with_fixed(estate, request)
     hosts = rebuild_estate.hosts_of(estate, request.plan)
+    for host in hosts:
+        refuse_shared_identity(estate, host)
     with ThreadPoolExecutor(len(hosts) + 2) as pool:
         pair, stored = pool.submit(pair_state, estate), pool.submit(observe_store, estate)
         seen = dict(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -21,28 +24,31 @@ def power() -> None:
 
 @power.command(help=_("Take the power of a host away, hard."))
 @click.argument("host")
+@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @pass_context
-def off(context: Context, host: str) -> None:
-    switch, target = _chosen(context, host)
-    switch.off(target)
+def off(context: Context, host: str, yes: bool) -> None:
+    with _alone(context, host, yes) as (switch, target):
+        switch.off(target)
     _tell(context, switch, target)
 
 
 @power.command(help=_("Power-cycle a host into the rescue system."))
 @click.argument("host")
+@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @pass_context
-def rescue(context: Context, host: str) -> None:
-    switch, target = _chosen(context, host)
-    switch.rescue(target)
+def rescue(context: Context, host: str, yes: bool) -> None:
+    with _alone(context, host, yes) as (switch, target):
+        switch.rescue(target)
     _tell(context, switch, target)
 
 
 @power.command(help=_("Power-cycle a host into its installed system."))
 @click.argument("host")
+@click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @pass_context
-def disk(context: Context, host: str) -> None:
-    switch, target = _chosen(context, host)
-    switch.disk(target)
+def disk(context: Context, host: str, yes: bool) -> None:
+    with _alone(context, host, yes) as (switch, target):
+        switch.disk(target)
     _tell(context, switch, target)
 
 
@@ -51,6 +57,26 @@ def disk(context: Context, host: str) -> None:
 @pass_context
 def status(context: Context, host: str) -> None:
     _tell(context, *_chosen(context, host))
+
+
+@contextmanager
+def _alone(context: Context, name: str, yes: bool) -> Iterator[tuple[Power, Host]]:
+    """The operator has typed the host's name, and nobody else is at work on the estate.
+
+    A playbook calls this on behalf of a run, which holds the estate already; by hand there is no lock.
+    """
+    from rmc_dr.cli.rebuild import confirm
+    from rmc_dr.exclusive import lock_name
+    from rmc_dr.record import local_lock
+    from rmc_dr.runner import RUN_MARK
+
+    chosen = _chosen(context, name)
+    confirm(name, yes)
+    if RUN_MARK in os.environ:
+        yield chosen
+        return
+    with local_lock(context.estate().name, lock_name(f"power-{name}")):
+        yield chosen
 
 
 def _chosen(context: Context, name: str) -> tuple[Power, Host]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rmc_dr.errors import Refused
-from rmc_dr.estate import Host
+from rmc_dr.errors import BadInput, Refused
+from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 from rmc_dr.model import HostObservation, Reach
 
@@ -35,3 +35,20 @@ def refuse_unproven(host: Host, seen: HostObservation) -> None:
 def system_of(host: Host) -> str:
     """What every reinstallation destroys."""
     return _("{host}: the boot partitions and the root filesystem").format(host=host.name)
+
+
+def refuse_shared_identity(estate: Estate, host: Host) -> None:
+    """Raises BadInput where another host bears the same machine or disk; later, the server would be down."""
+    if host.identity is None:
+        return
+    mine = {host.identity.machine.lower(), host.identity.disk.lower()}
+    for other in estate.hosts.values():
+        known = other.identity
+        if known and other.name != host.name and mine & {known.machine.lower(), known.disk.lower()}:
+            raise BadInput(
+                "identity-shared",
+                _("{host} and {other} are described as the same machine or disk.").format(
+                    host=host.name, other=other.name
+                ),
+                _("Correct hosts.yml; `rmc-dr estate check` names the value. Nothing was changed."),
+            )

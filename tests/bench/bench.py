@@ -115,8 +115,8 @@ def limit() -> float:
         seconds = timed(
             lambda: run("dd", f"if={unpacked}", f"of={target}", "bs=4M", "conv=fsync", "status=none")
         )
-    run("rmc-dr", "power", "off", "app1")
-    seconds += timed(lambda: (run("rmc-dr", "power", "disk", "app1"), wait_for_ssh()))
+    run("rmc-dr", "power", "off", "app1", "--yes")
+    seconds += timed(lambda: (run("rmc-dr", "power", "disk", "app1", "--yes"), wait_for_ssh()))
     run("rmc-dr", "lab", "exec", "app1", "--", "systemctl", "stop", "liberty")
     return seconds + timed(start_liberty)
 

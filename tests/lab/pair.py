@@ -79,7 +79,7 @@ def mend(lab: Lab) -> None:
     """
     for host in ("store1", "db1", "db2"):
         if lab.run("lab", "exec", host, "true").code:
-            lab.run("power", "disk", host)  # one that does not boot is installed anew by `lab heal`
+            lab.run("power", "disk", host, "--yes")  # one that does not boot is installed anew by `lab heal`
         lab.run("lab", "exec", host, "sh", "-c", "nft delete table inet cut; systemctl start etcd")
     for host in ("db1", "db2"):
         lab.run("lab", "exec", host, "systemctl", "start", "patroni")

@@ -106,7 +106,7 @@ def test_the_network_is_cut_to_one_host_only(healthy: Lab):
 
 
 def test_the_rescue_system_sees_its_own_disk_only(off: Lab):
-    off.ok("power", "rescue", "app1")
+    off.ok("power", "rescue", "app1", "--yes")
     assert mode(off, "app1") == "rescue"
     # Not `find -type b`: the node is a bind mount, and the folder's entry below it says plain file.
     nodes = inside(off, "app1", "rescue", "for n in /dev/*; do test ! -b $n || echo $n; done").split()
@@ -175,7 +175,7 @@ def test_a_process_outside_of_the_lab_is_not_ended(off: Lab):
     try:
         time.sleep(1)
         assert cgroups.leader("app1") is not None
-        for command in (["lab", "break", "app1", "--how", "off"], ["power", "off", "app1"]):
+        for command in (["lab", "break", "app1", "--how", "off"], ["power", "off", "app1", "--yes"]):
             said = off.run(*command)
             assert (said.code, "its root is not the lab's" in said.err) == (3, True)
         assert stranger.poll() is None

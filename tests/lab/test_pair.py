@@ -149,7 +149,7 @@ def test_after_a_power_cut_of_both_hosts_the_newest_data_wins(pair: Pair, users:
             pair.lab.ok("lab", "break", host, "--how", "off")
         time.sleep(5)
         for host in (pair.standby, pair.primary):
-            pair.lab.ok("power", "disk", host)
+            pair.lab.ok("power", "disk", host, "--yes")
         pair.lab.ok("start")
         pair.until("healthy", seconds=180)
     users.nothing_lost()
@@ -165,7 +165,7 @@ def test_a_returning_old_primary_is_never_open_for_writing(pair: Pair, users: Us
         users.go_on()
         lab.ok("lab", "break", pair.standby, "--how", "network", "--to", pair.primary)
         with sampled(lab, pair.primary, heard):
-            lab.ok("power", "disk", pair.primary)
+            lab.ok("power", "disk", pair.primary, "--yes")
             time.sleep(45)
             lab.ok("lab", "heal", pair.standby)
             pair.until("healthy", seconds=180)

@@ -29,7 +29,7 @@ LOOK = "cat /etc/hostname /proc/cmdline; findmnt -nro SOURCE,TARGET --real; ls -
 def image(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of app1's disk, as the last rebuild or `lab up` installed it."""
     lab.ok("lab", "heal")
-    lab.ok("power", "off", "app1")
+    lab.ok("power", "off", "app1", "--yes")
     copy = tmp_path_factory.mktemp("qemu") / "app1.img"
     try:
         subprocess.run(["cp", "--sparse=always", lab.disk("app1"), copy], check=True)

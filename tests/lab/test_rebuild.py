@@ -172,7 +172,7 @@ def test_another_control_machine_is_refused(healthy: Lab):
 
 def test_a_fence_is_not_released_under_another_control_machine(healthy: Lab):
     """It may be writing the disk of a host that seems to be idle in its rescue system."""
-    healthy.ok("power", "rescue", "app1")
+    healthy.ok("power", "rescue", "app1", "--yes")
     plant(healthy, "rescue")
     said = healthy.run("fence", "release", "app1", "--json")
     assert (said.code, said.events()[-1]["error"], "theirs-1" in said.err) == (4, "target-locked", True)

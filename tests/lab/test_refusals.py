@@ -39,7 +39,7 @@ def dead(lab: Lab) -> Iterator[Lab]:
     lab.ok("lab", "break", "app1", "--how", "off")
     before = content_hash(lab.disk("app1"))
     yield lab
-    lab.ok("power", "off", "app1")
+    lab.ok("power", "off", "app1", "--yes")
     assert content_hash(lab.disk("app1")) == before
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_machine_or_disk_is_refused(dead: Lab, tmp_path: Path, own: str,
 
 
 def test_a_wrong_machine_that_answers_is_refused_before_a_run_begins(dead: Lab, tmp_path: Path):
-    dead.ok("power", "rescue", "app1")
+    dead.ok("power", "rescue", "app1", "--yes")
     before = dead.run("runs").out
     inventory = altered(tmp_path, "hosts.yml", "00000000a001", "00000000a0ff")
     assert refusal(dead, "-i", inventory, *REBUILD) == (REFUSED, "wrong-machine")
@@ -128,11 +128,11 @@ def test_a_disk_with_somebody_elses_partitions_is_refused(dead: Lab):
         subprocess.run(["sgdisk", *words, own], check=True, capture_output=True)
         before = content_hash(own)
         said = dead.run(*REBUILD)
-        dead.ok("power", "off", "app1")
+        dead.ok("power", "off", "app1", "--yes")
         assert (said.code, "partitions that are not rmc-dr's: number 1" in said.err) == (REFUSED, True)
         assert content_hash(own) == before
     finally:
-        dead.run("power", "off", "app1")
+        dead.run("power", "off", "app1", "--yes")
         own.unlink()
         aside.rename(own)
 

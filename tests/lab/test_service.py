@@ -74,7 +74,7 @@ def test_a_freeze_outlives_a_power_cut_of_the_application_server(pair: Pair):
     lab = pair.lab
     lab.ok("stop", "--writes", "--yes")
     lab.ok("lab", "break", "app1", "--how", "off")
-    lab.ok("power", "disk", "app1")
+    lab.ok("power", "disk", "app1", "--yes")
     deadline = time.monotonic() + 60
     while lab.run("lab", "ssh", "app1", "true").code:
         assert time.monotonic() < deadline

@@ -173,3 +173,16 @@ def test_attachments_can_be_given_up_when_a_run_goes_on(estate: Estate, around: 
     rebuild.resume(estate, [], without_files="the store burnt as well")
     assert accepted(run_id) == ["the store burnt as well"]
     assert around.asked == {"without_files": "the store burnt as well"}
+
+
+def test_a_disk_that_two_hosts_claim_is_refused_before_anything_is_looked_at(estate, monkeypatch):
+    """Once the server is in its rescue system it is too late to find that out."""
+    db1 = estate.host("db1").identity
+    twice = replace(
+        estate.host("app1"), identity=estate.host("app1").identity.model_copy(update={"disk": db1.disk})
+    )
+    estate = replace(estate, hosts={**estate.hosts, "app1": twice})
+    monkeypatch.setattr(rebuild, "observe_host", lambda *_: pytest.fail("looked at"))
+    with pytest.raises(BadInput) as refused:
+        rebuild.make_plan(estate, Request("rebuild-appserver", "app1", {}))
+    assert refused.value.code == "identity-shared"

@@ -35,6 +35,8 @@ APPS = Path("/opt/apps")
 ATTACHMENTS = Path("/srv/attachments")
 USER = "liberty"
 SUMS = "SHA256SUMS"
+# Liberty still runs what was current before; whoever restarts it removes this.
+OWED = APPS / ".restart-owed"
 NEEDED = ("app.war", "schema.sql")
 
 
@@ -78,19 +80,20 @@ def _in_kit(app: dict[str, Any]) -> str:
 def switch(apps: list[dict[str, Any]]) -> dict[str, Any]:
     for app in apps:
         _check(app)
-    changed = [_switch_one(APPS / app["name"], f"releases/{app['release']}") for app in apps]
-    return {"changed": any(changed)}
+    for app in apps:
+        _switch_one(APPS / app["name"], f"releases/{app['release']}")
+    return {"changed": OWED.exists()}
 
 
-def _switch_one(home: Path, wanted: str) -> bool:
+def _switch_one(home: Path, wanted: str) -> None:
     current = home / "current"
     before = str(current.readlink()) if current.is_symlink() else ""
     if before == wanted:
-        return False
+        return
+    OWED.touch()
     if before:
         _link(home / "previous", before)
     _link(current, wanted)
-    return True
 
 
 def _check(app: dict[str, Any]) -> None:
