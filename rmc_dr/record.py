@@ -198,12 +198,8 @@ def to_line(event: Event) -> bytes:
     """An event as the journal keeps it: one JSON object and a newline."""
     stamp = event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     head = {"seq": event.seq, "time": stamp, "mono": event.mono, "event": event.event}
-    return (
-        json.dumps({**head, **event.fields}, ensure_ascii=False, separators=(", ", ": ")).encode(
-            errors="backslashreplace"
-        )
-        + b"\n"
-    )
+    text = json.dumps({**head, **event.fields}, ensure_ascii=False, separators=(", ", ": "))
+    return f"{text}\n".encode(errors="backslashreplace")
 
 
 def read(path: Path) -> list[Event]:
