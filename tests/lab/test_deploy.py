@@ -57,6 +57,21 @@ def test_forward_and_back(first_release: Lab) -> None:
     assert version(first_release) == release_in_estate(first_release) == "1.0.0"
 
 
+def test_a_deploy_that_was_cut_before_the_restart_is_finished(first_release: Lab) -> None:
+    """The files say 1.1.0 and Liberty runs 1.0.0: so it is after a kill at the worst moment."""
+    first_release.ok("deploy", APP, "--release", "1.1.0")
+    first_release.ok("deploy", APP, "--rollback")
+    cut = (
+        f"cd /opt/apps/{APP} && touch ../.restart-owed && ln -sfn releases/1.0.0 previous && "
+        "ln -sfn releases/1.1.0 current"
+    )
+    first_release.ok("lab", "exec", "app1", "--", "sh", "-c", cut)
+    assert version(first_release) == "1.0.0"
+    done = json.loads(first_release.ok("deploy", APP, "--release", "1.1.0", "--json").out)
+    assert (done["before"], done["release"]) == ("1.0.0", "1.1.0")
+    assert version(first_release) == "1.1.0"
+
+
 def test_a_release_that_fails_its_journey_goes_back(first_release: Lab, tmp_path: Path) -> None:
     """A journey that asks for what no release has: all works but the proof, of either release."""
     copy = copy_inventory(tmp_path)
