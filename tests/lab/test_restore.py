@@ -55,6 +55,8 @@ def undone(pair: Pair) -> None:
 def test_a_slip_is_undone(pair: Pair):
     moment = slip(pair)
     before = pair.look()["seen"]["nodes"][0]["timeline"]
+    assert pair.primary in pair.lab.ok("restore", "database", "--to", moment, "--plan").out
+    assert serving(pair.lab), "a plan stops nothing"
     said = pair.lab.ok("restore", "database", "--to", moment, "--yes", "--json", timeout=1800)
     undone(pair)
     restored = [event for event in said.events() if event.get("event") == "facts"]
