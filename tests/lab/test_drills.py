@@ -19,7 +19,7 @@ def anew(lab: Lab) -> Lab:
     return lab
 
 
-@pytest.mark.parametrize("name", ["primary", "dbserver", "pair", "estate", "slip", "ransom"])
+@pytest.mark.parametrize("name", ["appserver", "primary", "dbserver", "pair", "estate", "slip", "ransom"])
 def test_passes_twice_in_a_row(anew: Lab, name: str):
     allowed = anew.estate().config.backup.archive_seconds + 15
     for _time in range(2):
