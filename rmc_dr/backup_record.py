@@ -95,5 +95,10 @@ def last_ended_well(estate: str, what: What, kinds: tuple[str, ...] = ()) -> dat
     return max(ends, default=None)
 
 
+def forget(estate: str) -> None:
+    """Remove the record of a store that is gone with all it held."""
+    _path(estate).unlink(missing_ok=True)
+
+
 def _path(estate: str) -> Path:
     return folder() / f"{estate}.jsonl"

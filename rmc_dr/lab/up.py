@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from rmc_dr import backup_record
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.gates import PRIMARY_EXISTS
@@ -52,6 +53,8 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
         hosts = presence.own_hosts(estate)
         for host in hosts:
             _machine(host, fresh)
+        if fresh:
+            backup_record.forget(estate.name)
         wanted = [host for host in hosts if _needs_install(host, manifest)]
         kept = [host for host in hosts if host not in wanted]
         wanted += _boot(estate, kept, say)

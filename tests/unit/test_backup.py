@@ -125,6 +125,8 @@ def test_what_was_done_is_kept(estate: Estate, stage: Stage) -> None:
     assert (files.what, files.ok, set(files.about["snapshots"])) == ("files", True, set(HOSTS))
     assert backup_record.last_ended_well(estate.name, "database") == database.ended
     assert backup_record.last_ended_well(estate.name, "database", ("full",)) is None
+    backup_record.forget(estate.name)
+    assert list(backup_record.entries(estate.name)) == []
 
 
 def test_half_a_success_is_recorded_as_what_it_is(estate: Estate, stage: Stage) -> None:
