@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 
 from rmc_dr import content, engine
-from rmc_dr.errors import BadInput, Refused
+from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
@@ -35,7 +35,7 @@ from rmc_dr.plans import (
 from rmc_dr.plans.machine import refuse_shared_identity
 from rmc_dr.plans.moment import LATEST
 from rmc_dr.plans.restore_database import GivenUp
-from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, open_run, read, runs
+from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, newest_run, read, runs
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
 
@@ -136,8 +136,14 @@ def resume(
 ) -> str:
     """Go on with the estate's open run; returns its id. Raises BadInput where none is open, Refused where
     the kit is not the one that the run began with."""
-    run = open_run(estate.name)
-    if run is None:
+    run = newest_run(estate.name)
+    if run is not None and run.damaged:
+        raise Error(
+            "journal-damaged",
+            _("The newest run cannot be gone on with. {damage}").format(damage=run.damaged),
+            _("An older one is superseded by it. Start a new run, it observes the estate afresh."),
+        )
+    if run is None or not run.open:
         raise BadInput(
             "no-open-run",
             _("No run of the estate {estate} is open.").format(estate=estate.name),
@@ -195,7 +201,7 @@ def given_up(estate: Estate) -> list[GivenUp]:
         and run.state.plan == restore_database.NAME
         and run.state.started
         and "lead" in run.state.completed
-        and (moment := run.state.about["options"]["restore_to"]) != LATEST
+        and (moment := run.state.about.get("options", {}).get("restore_to", LATEST)) != LATEST
     ]
 
 

@@ -1,4 +1,4 @@
-"""The run record: one folder a run, an append-only journal in it, and the lock that keeps runs apart.
+"""The run record: one folder a run, and an append-only journal in it.
 
 A line counts once its newline is on the disk. What a power cut leaves behind the last newline is ignored
 by readers and cut off, with a `journal-repaired` event, by the next writer. The schema: docs/run-record.md.
@@ -14,25 +14,26 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import __version__, content, locks
+from rmc_dr import __version__, content
 from rmc_dr.errors import BadInput, Error, Locked
+from rmc_dr.estate_lock import Holder, is_free, local_lock
 from rmc_dr.files import append_line
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
+from rmc_dr.lines import Scan, scan, to_line
 from rmc_dr.model import Plan, Request
 from rmc_dr.redact import Redactor
 
 __all__ = [
     "Event", "Holder", "Journal", "RunState", "RunSummary",
-    "append_entry", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id", "open_run",
-    "plain", "read", "run_dir", "runs", "to_line",
+    "append_entry", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id",
+    "newest_run", "open_run", "plain", "read", "run_dir", "runs", "superseded", "to_line",
 ]  # fmt: skip
 
 JOURNAL = "journal.jsonl"
@@ -54,12 +55,23 @@ def new_run_id(plan: str) -> str:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of `rmc-dr runs`. ``damaged`` says why its journal cannot be read to the end."""
+    """One line of `rmc-dr runs`. ``damaged`` says why its journal cannot be read to the end; ``state`` is
+    what the whole lines before that tell."""
 
     run_id: str
     path: Path
     state: RunState
     damaged: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether `rmc-dr resume` can go on with it, if no other began after it."""
+        return self.state.open and not self.damaged
+
+    @property
+    def nameless(self) -> bool:
+        """Whether its record is too damaged to tell whose run it is."""
+        return bool(self.damaged) and not self.state.estate
 
 
 class Journal:
@@ -120,13 +132,13 @@ class Journal:
         """Go on with a run; a torn tail is cut off first. Append `run-resumed` next (boot=... is added)."""
         path = find(run_id)
         descriptor = _open_for_append(path)
-        events, good, torn = _scan(path)
-        if torn:
-            os.ftruncate(descriptor, good)
+        found = _whole(path)
+        if found.torn:
+            os.ftruncate(descriptor, found.good)
             os.fsync(descriptor)
-        journal = cls(path, descriptor, events[-1].seq if events else 0, Redactor(secrets))
-        if torn:
-            journal.append("journal-repaired", cut_bytes=torn)
+        journal = cls(path, descriptor, len(found.events), Redactor(secrets))
+        if found.torn:
+            journal.append("journal-repaired", cut_bytes=found.torn)
         return journal
 
     def listen(self, listener: Callable[[Event], None]) -> None:
@@ -194,17 +206,9 @@ def append_entry(path: Path, **entry: Any) -> None:
     append_line(path, json.dumps(line, ensure_ascii=False))
 
 
-def to_line(event: Event) -> bytes:
-    """An event as the journal keeps it: one JSON object and a newline."""
-    stamp = event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    head = {"seq": event.seq, "time": stamp, "mono": event.mono, "event": event.event}
-    text = json.dumps({**head, **event.fields}, ensure_ascii=False, separators=(", ", ": "))
-    return f"{text}\n".encode(errors="backslashreplace")
-
-
 def read(path: Path) -> list[Event]:
     """The events of a run folder, without a torn tail. Raises Error("journal-damaged")."""
-    return _scan(path)[0]
+    return list(_whole(path).events)
 
 
 def runs() -> Iterator[RunSummary]:
@@ -212,10 +216,28 @@ def runs() -> Iterator[RunSummary]:
     return map(_summary, _folders())
 
 
+def newest_run(estate: str) -> RunSummary | None:
+    """The run of an estate that began last, whatever became of it. A record too damaged to tell its estate
+    may be this one's, and counts."""
+    return next((run for run in runs() if run.state.estate == estate or run.nameless), None)
+
+
 def open_run(estate: str) -> RunSummary | None:
     """The newest run of an estate, if `rmc-dr resume` can go on with it; an older one is superseded."""
-    newest = next((run for run in runs() if run.state.estate == estate), None)
-    return newest if newest and newest.state.open else None
+    newest = newest_run(estate)
+    return newest if newest and newest.open else None
+
+
+def superseded(found: Iterable[RunSummary]) -> frozenset[str]:
+    """The names of those runs, newest first, after which another one of their estate began."""
+    begun: set[str] = set()
+    over: set[str] = set()
+    for run in found:
+        if begun & {run.state.estate, ""}:
+            over.add(run.run_id)
+        if run.state.estate or run.nameless:
+            begun.add(run.state.estate)
+    return frozenset(over)
 
 
 def find(run_id: str) -> Path:
@@ -250,9 +272,11 @@ def _folders() -> list[Path]:
 
 def _summary(path: Path) -> RunSummary:
     try:
-        return RunSummary(path.name, path, RunState.of(read(path)))
+        found = _scan(path)
     except Error as error:
         return RunSummary(path.name, path, RunState(run_id=path.name), damaged=error.message)
+    damaged = _damage(path, found) if found.bad else ""
+    return RunSummary(path.name, path, RunState.of(found.events), damaged)
 
 
 def _new_folder(run_id: str) -> Path:
@@ -287,10 +311,27 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _scan(path: Path) -> tuple[list[Event], int, int]:
-    """The whole events, the bytes they take, and the bytes of a torn tail behind them."""
+def _whole(path: Path) -> Scan:
+    """Raises Error("journal-damaged") where a line is no event, or not the one that belongs there."""
+    found = _scan(path)
+    if found.bad:
+        raise Error(
+            "journal-damaged",
+            _damage(path, found),
+            _("Keep the file as evidence; start a new run, it observes the estate afresh."),
+        )
+    return found
+
+
+def _damage(path: Path, found: Scan) -> str:
+    return _(
+        "The run record {path} is damaged: {count} lines cannot be read, the first is line {line}."
+    ).format(path=path / JOURNAL, count=found.bad, line=found.first_bad)
+
+
+def _scan(path: Path) -> Scan:
     try:
-        data = (path / JOURNAL).read_bytes()
+        return scan((path / JOURNAL).read_bytes())
     except OSError as error:
         raise Error(
             "journal-unreadable",
@@ -299,33 +340,6 @@ def _scan(path: Path) -> tuple[list[Event], int, int]:
             ),
             _("Run rmc-dr as root; `rmc-dr runs` lists the runs that can be read."),
         ) from error
-    events: list[Event] = []
-    good = 0
-    for line in data.splitlines(keepends=True):
-        event = _parse(line) if line.endswith(b"\n") else None
-        if event is None or event.seq != len(events) + 1:
-            break
-        events.append(event)
-        good += len(line)
-    tail = data[good:]
-    if any(_parse(line) for line in tail.splitlines(keepends=True) if line.endswith(b"\n")):
-        raise Error(
-            "journal-damaged",
-            _("The run record {path} is damaged after line {line}.").format(
-                path=path / JOURNAL, line=len(events)
-            ),
-            _("Keep the file as evidence; start a new run, it observes the estate afresh."),
-        )
-    return events, good, len(tail)
-
-
-def _parse(line: bytes) -> Event | None:
-    try:
-        raw = json.loads(line)
-        seq, stamp, mono, name = (raw.pop(key) for key in ("seq", "time", "mono", "event"))
-        return Event(int(seq), datetime.fromisoformat(stamp), float(mono), str(name), raw)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
 
 
 def boot_id() -> str:
@@ -346,53 +360,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds, or held, an estate's lock on this machine."""
-
-    run_id: str
-    pid: int
-    host: str
-    since: str
-
-
-@contextmanager
-def local_lock(estate: str, run_id: str) -> Iterator[Holder | None]:
-    """Hold one estate on this machine. Raises Locked, naming the holder.
-
-    The kernel lets go when the process dies, kill -9 included. Yields whoever died holding it, else None.
-    """
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    mine = Holder(run_id, os.getpid(), socket.gethostname(), since)
-    word = json.dumps(asdict(mine))
-    with locks.hold(_lock_file(estate), word, lambda other: _held(estate, _holder(other))) as died:
-        yield _holder(died)
-
-
-def is_free(estate: str) -> bool:
-    """Whether no process of this machine holds the estate."""
-    return locks.is_free(_lock_file(estate))
-
-
-def _lock_file(estate: str) -> Path:
-    return content.STATE / "locks" / f"{estate}.lock"
-
-
-def _holder(word: str) -> Holder | None:
-    try:
-        return Holder(**json.loads(word))
-    except (ValueError, TypeError):
-        return None
-
-
-def _held(estate: str, holder: Holder | None) -> Locked:
-    if holder is None:
-        message = _("Another process holds the estate {estate}.").format(estate=estate)
-    else:
-        message = _(
-            "The run {run} (process {pid} on {host}) has held the estate {estate} since {since}."
-        ).format(run=holder.run_id, pid=holder.pid, host=holder.host, estate=estate, since=holder.since)
-    hint = _("Follow it with `rmc-dr runs show last`, or end that process; the lock goes with it.")
-    return Locked("estate-locked", message, hint)

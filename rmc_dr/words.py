@@ -137,4 +137,4 @@ def lsn(position: int | None) -> str:
 def printable(text: object) -> str:
     """A host's words on one line, without anything that could steer a terminal."""
     flat = " ".join(str(text).split())
-    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cf") else sign for sign in flat)
+    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign for sign in flat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def _write(path: Path, text: str) -> None:
     from rmc_dr.errors import BadInput
 
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise BadInput(
             "cannot-write",
@@ -123,15 +124,16 @@ def _list(context: Context) -> None:
 
     found = list(record.runs())
     if context.json:
-        context.emit([_as_json(run) for run in found])
+        over = record.superseded(found)
+        context.emit([_as_json(run, run.open and run.run_id not in over) for run in found])
     elif not found:
         context.console.print(_("There are no runs yet."))
     else:
-        for line in _lines(found):
+        for line in _lines(found, record.superseded(found)):
             context.console.print(Text(line))
 
 
-def _as_json(run: RunSummary) -> dict[str, object]:
+def _as_json(run: RunSummary, is_open: bool) -> dict[str, object]:
     state = run.state
     return {
         "run": run.run_id,
@@ -140,23 +142,23 @@ def _as_json(run: RunSummary) -> dict[str, object]:
         "target": state.target,
         "started": state.started.isoformat() if state.started else None,
         "outcome": state.outcome,
-        "open": state.open,
+        "open": is_open,
         "rto_seconds": state.rto_seconds,
         "damaged": run.damaged or None,
     }
 
 
-def _lines(found: list[RunSummary]) -> list[str]:
+def _lines(found: list[RunSummary], superseded: Collection[str]) -> list[str]:
     from rich.cells import cell_len
 
-    from rmc_dr.words import duration, outcome_word
+    from rmc_dr.words import duration, outcome_word, printable
 
     rows = [(_("RUN"), _("TARGET"), _("TOOK"), _("OUTCOME"))]
     for run in found:
         outcome = _("damaged") if run.damaged else outcome_word(run.state.outcome)
-        if run.state.open:
-            outcome += " " + _("(open: rmc-dr resume)")
-        rows.append((run.run_id, run.state.target, duration(run.state.elapsed_seconds), outcome))
+        if run.open:
+            outcome += " " + (_("(superseded)") if run.run_id in superseded else _("(open: rmc-dr resume)"))
+        rows.append((run.run_id, printable(run.state.target), duration(run.state.elapsed_seconds), outcome))
     widths = [max(cell_len(row[column]) for row in rows) for column in range(3)]
     return [
         "  ".join(text + " " * (width - cell_len(text)) for text, width in zip(row[:3], widths, strict=True))

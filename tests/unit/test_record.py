@@ -107,10 +107,14 @@ def test_damage_in_the_middle_is_named_not_repaired() -> None:
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([lines[0], b"rubbish\n", *lines[2:]]))
     for touch in (lambda: record.read(journal.path), lambda: Journal.open(journal.run_id)):
-        with pytest.raises(Error, match="damaged after line 1") as caught:
+        with pytest.raises(Error, match="1 lines cannot be read, the first is line 2") as caught:
             touch()
         assert caught.value.code == "journal-damaged"
-    assert next(record.runs()).damaged
+    summary = next(record.runs())
+    assert summary.damaged
+    assert (summary.state.estate, summary.open) == ("lab", False), (
+        "what can be read counts, to resume it does not"
+    )
 
 
 def test_a_second_writer_is_refused() -> None:
@@ -185,6 +189,34 @@ def test_which_runs_are_open(ends: list[tuple[str, dict[str, object]]], still_op
     found = record.open_run("lab")
     assert (found is not None) is still_open
     assert record.open_run("other") is None
+
+
+def test_a_damaged_newest_run_leaves_no_older_one_open() -> None:
+    with create(run_id="20261122T010000Z-rebuild-appserver-0001"):
+        pass
+    assert record.open_run("lab") is not None
+    with create(run_id="20261122T020000Z-rebuild-appserver-0002") as newest:
+        newest.append("note", text="x")
+    file = newest.path / record.JOURNAL
+    lines = file.read_bytes().splitlines(keepends=True)
+    for text in (lines[0] + b"{}\n" + lines[1], b"{}\n" + lines[1]):
+        file.write_bytes(text)
+        assert record.open_run("lab") is None
+        found = record.newest_run("lab")
+        assert found is not None
+        assert found.damaged
+        assert record.superseded(record.runs()) == {"20261122T010000Z-rebuild-appserver-0001"}
+    file.write_bytes(b"")  # it died before it began
+    assert record.open_run("lab") is not None
+
+
+def test_a_run_of_another_estate_supersedes_nothing() -> None:
+    with create(run_id="20261122T010000Z-rebuild-appserver-0001"):
+        pass
+    with Journal.create(PLAN, REQUEST, estate="other", operator="root"):
+        pass
+    assert record.open_run("lab") is not None
+    assert record.superseded(record.runs()) == frozenset()
 
 
 def test_the_lock_names_its_holder_and_dies_with_it(state: Path) -> None:
