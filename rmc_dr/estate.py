@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from rmc_dr import content
 from rmc_dr.errors import BadInput
 from rmc_dr.estate_backup import Backup
+from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
 from rmc_dr.i18n import _
 from rmc_dr.strict import Strict
 
@@ -207,6 +208,7 @@ class Estate:
 
     def host(self, name: str) -> Host:
         """One host. Raises BadInput for a name that the inventory does not know."""
+        refuse_odd_name(name)
         if name not in self.hosts:
             known = ", ".join(sorted(host for host in self.hosts if "builder" not in self.hosts[host].groups))
             raise BadInput(
@@ -235,13 +237,10 @@ class Estate:
         )
 
     def opened(self) -> Secrets:
-        """The secrets. Raises BadInput where the vault is closed or missing."""
+        """The secrets. Raises BadInput where the vault is missing, empty or none."""
         if self.secrets is None:
-            raise BadInput(
-                "vault-closed",
-                _("The secrets of the estate {estate} cannot be read.").format(estate=self.name),
-                _("Set RMC_DR_VAULT_PASSWORD_FILE; for the lab, run `rmc-dr lab up`."),
-            )
+            vault = self.inventory / VAULT_FILE
+            raise no_secrets(vault, lab=self.config.power.driver == "lab")
         return self.secrets
 
 
@@ -254,6 +253,7 @@ def load(inventory: Path) -> Estate:
             _("There is no estate in {path}: {file} is missing.").format(path=inventory, file=ESTATE_FILE),
             _("Name the inventory with -i or RMC_DR_INVENTORY; copy inventories/example to begin."),
         )
+    refuse_monstrous(inventory)
     stamp = _vault_stamp(inventory)
     listing = _list_inventory(inventory)
     hostvars: dict[str, Any] = listing["_meta"]["hostvars"]
@@ -329,6 +329,7 @@ def _groups(listing: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _host(name: str, values: Mapping[str, Any], groups: tuple[str, ...], inventory: Path) -> Host:
     source = inventory / "hosts.yml"
+    refuse_odd_name(name)
     if not groups:
         raise BadInput(
             "host-without-group",

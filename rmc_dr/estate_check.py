@@ -326,7 +326,7 @@ def _folder(estate: Estate) -> Iterator[Problem]:
 
 def _vault(estate: Estate) -> Iterator[Problem]:
     path = secrets.vault_file(estate)
-    if not path.is_file():
+    if not path.is_file() or not path.read_bytes().strip():
         yield _incomplete(str(path), "vault")
         return
     with path.open("rb") as stream:

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from rmc_dr import tls
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.estate_files import empty_vault
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 
@@ -111,7 +112,11 @@ def _password(estate: Estate) -> VaultSecret:
         text = kept.read_text()
     if not text.strip():
         if vault_file(estate).exists():
-            raise _closed(estate)
+            raise (
+                _closed(estate)
+                if vault_file(estate).read_bytes().strip()
+                else empty_vault(vault_file(estate))
+            )
         text = random.token_urlsafe(32)
         write_atomically(kept, f"{text}\n")
     return VaultSecret(text.strip("\r\n").encode())
@@ -147,6 +152,8 @@ def _read_vault(estate: Estate, password: VaultSecret) -> Vault:
 
 
 def _closed(estate: Estate) -> BadInput:
+    if not vault_file(estate).read_bytes().strip():
+        return empty_vault(vault_file(estate))
     return BadInput(
         "vault-closed",
         _("The vault of {path} cannot be opened.").format(path=vault_file(estate)),

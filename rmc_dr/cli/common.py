@@ -71,6 +71,26 @@ class Context:
 pass_context = click.make_pass_decorator(Context, ensure=True)
 
 
+def a_reason(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """An option's callback: a reason that is kept in a record says something. Raises BadInput."""
+    if value is not None and not value.strip():
+        raise BadInput(
+            "no-reason",
+            _("{option} was given without a reason.").format(option=param.opts[0]),
+            _("Say why in a few words; whoever reads the record asks for it."),
+        )
+    return value and value.strip()
+
+
+def host_names(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    """An option's callback: each name is one that a host can bear. Raises BadInput."""
+    from rmc_dr.estate_files import refuse_odd_name
+
+    for name in value if isinstance(value, tuple) else [] if value is None else [value]:
+        refuse_odd_name(name)
+    return value
+
+
 def teller(context: Context) -> Callable[..., None]:
     """Tells a playbook's events as lines; silent where JSON is wanted."""
     from rmc_dr.words import size, stage_title

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, pass_context
 from rmc_dr.i18n import _
 
 
@@ -20,7 +20,9 @@ from rmc_dr.i18n import _
 @click.argument("application")
 @click.option("--release", metavar="RELEASE", help=_("The release to deploy; the kit must hold it."))
 @click.option("--rollback", is_flag=True, help=_("Go back to the release before the current one."))
-@click.option("--accept-expired-kit", metavar="REASON", help=_("Use an expired kit all the same."))
+@click.option(
+    "--accept-expired-kit", metavar="REASON", callback=a_reason, help=_("Use an expired kit all the same.")
+)
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context

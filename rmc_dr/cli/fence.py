@@ -28,7 +28,7 @@ def status(context: Context, /, host: str | None, as_json: bool) -> None:
 
     context.json = as_json or context.json
     estate = context.estate()
-    _show(context, look(estate, estate.host(host) if host else estate.only("appserver")))
+    _show(context, look(estate, estate.only("appserver") if host is None else estate.host(host)))
 
 
 @fence.command(help=_("Boot the host if it is held in its rescue system, and let users in."))

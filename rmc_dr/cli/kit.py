@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, lab_inventory, pass_context
+from rmc_dr.cli.common import Context, a_reason, lab_inventory, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def build(context: Context, liberty: Path | None, releases: Path | None, as_json
 
 
 @kit.command(help=_("Prove that the kit is signed, whole and unchanged."))
-@click.option("--accept-expired-kit", metavar="REASON", help=_("Accept an expired kit."))
+@click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=_("Accept an expired kit."))
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def verify(context: Context, accept_expired_kit: str | None, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, host_names, pass_context
 from rmc_dr.i18n import _
 
 
@@ -23,14 +23,17 @@ EXPIRED_HELP = _("Use an expired kit; the reason is recorded.")
 
 REPLACE_HELP = _("Rebuild this host although it is healthy.")
 WITHOUT_FILES_HELP = _("Go on without attachments from the backup; the reason is recorded.")
-_replace_healthy = click.option("--replace-healthy", metavar="HOSTNAME", help=REPLACE_HELP)
+_replace_healthy = click.option(
+    "--replace-healthy", metavar="HOSTNAME", callback=host_names, help=REPLACE_HELP
+)
 _replace_healthy_each = click.option(
     "--replace-healthy",
     metavar="HOSTNAME",
+    callback=host_names,
     multiple=True,
     help=_("Rebuild although this host is healthy; may be repeated, for each such host."),
 )
-_without_files = click.option("--without-files", metavar="REASON", help=WITHOUT_FILES_HELP)
+_without_files = click.option("--without-files", metavar="REASON", callback=a_reason, help=WITHOUT_FILES_HELP)
 
 
 def _options(command: Command) -> Command:
@@ -41,7 +44,7 @@ def _options(command: Command) -> Command:
                 "--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing.")
             ),
             click.option("--yes", is_flag=True, help=_("Do not ask (for automation).")),
-            click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP),
+            click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP),
             click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
             click.option(
                 "--json",
@@ -72,7 +75,7 @@ def _options(command: Command) -> Command:
 @_options
 @pass_context
 def appserver(context: Context, /, host: str | None, **options: Any) -> None:
-    target = host or context.estate().only("appserver").name
+    target = context.estate().only("appserver").name if host is None else host
     rebuild_by_plan(context, "rebuild-appserver", target, **options)
 
 
@@ -138,7 +141,7 @@ def rebuild_by_plan(
 
 @click.command(help=_("Look again and finish the estate's open run."))
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
-@click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
+@click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
 @_without_files
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))
 @pass_context

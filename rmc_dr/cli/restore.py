@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, pass_context
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
 
@@ -29,7 +29,7 @@ def restore() -> None:
 @click.option("--on", "host", metavar="HOST", help=_("The host to restore on, where none takes writes."))
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
-@click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
+@click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
@@ -48,7 +48,7 @@ def database(
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
     refuse_without_backup(to, label, observe_store(estate))
-    target = host or _primary(context)
+    target = _primary(context) if host is None else host
     rebuild_by_plan(
         context,
         "restore-database",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import Context, a_reason, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def show(context: Context, /, run: str, as_json: bool) -> None:
 
 @runs.command(help=_("Close a run that will not be resumed. RUN is a name, a part of one, or `last`."))
 @click.argument("run")
-@click.option("--reason", required=True, help=_("Why it is given up; kept in its record."))
+@click.option("--reason", required=True, callback=a_reason, help=_("Why it is given up; kept in its record."))
 @pass_context
 def abandon(context: Context, /, run: str, reason: str) -> None:
     from rmc_dr.errors import Refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def obtain(estate: Estate, liberty: Path | None, releases: Path | None, say: Say
         files[name] = fetch(LIBERTY, say)
         versions["liberty"] = LIBERTY.version
     else:
-        files[name] = _existing(liberty)
+        files[name] = liberty
         versions["liberty"] = liberty.name
     files |= _releases(estate, releases, say)
     return Archives(files, versions)
@@ -166,11 +167,22 @@ def _maven(folder: Path, *goals: str) -> None:
     )  # fmt: skip
 
 
-def _existing(path: Path) -> Path:
+def refuse_no_liberty(path: Path) -> None:
+    """Raises BadInput where a file cannot be a Liberty archive; the role looks closer."""
     if not path.is_file():
         raise BadInput(
             "kit-no-archive",
             _("There is no archive {path}.").format(path=path),
             _("Give --liberty the path of a Liberty archive."),
         )
-    return path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_liberty = "wlp/bin/server" in archive.namelist()
+    except zipfile.BadZipFile:
+        is_liberty = False
+    if not is_liberty:
+        raise BadInput(
+            "kit-no-liberty",
+            _("{path} is no Liberty archive: a zip with wlp/bin/server in it.").format(path=path),
+            _("Take WebSphere Liberty's or Open Liberty's zip, not its installer."),
+        )

@@ -33,12 +33,14 @@ AT_FDCWD = -100
 def build(estate: Estate, say: Say, *, liberty: Path | None = None, releases: Path | None = None) -> Manifest:
     """Make the estate's kit, or find that the one in place is what would be made; returns its manifest.
 
-    ``liberty`` and ``releases`` are the centre's own archive and releases. Raises Refused, Locked `kit-busy`
-    or Error; the kit in place is never touched before a new one has been proven.
+    ``liberty`` and ``releases`` are the centre's own archive and releases. Raises BadInput, Refused, Locked
+    `kit-busy` or Error; the kit in place is never touched before a new one has been proven.
     """
     kit = estate.config.kit.path
     _refuse_not_root()
     _refuse_foreign_folder(kit)
+    if liberty is not None:
+        archives.refuse_no_liberty(liberty)
     with place.alone():
         builders = _builders(estate)
         _clean(kit)
