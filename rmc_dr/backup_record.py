@@ -50,9 +50,11 @@ def entries(estate: str) -> Iterator[Entry]:
             raw: dict[str, Any] = json.loads(line)
             for key in ("started", "ended"):
                 raw[key] = datetime.fromisoformat(raw[key]).astimezone(UTC)
-            yield Entry(**raw)
-        except (ValueError, TypeError, KeyError):
+            entry = Entry(**raw)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             continue
+        if isinstance(entry.about, dict):
+            yield entry
 
 
 def verified(estate: str) -> dict[str, datetime]:

@@ -69,6 +69,6 @@ def _held(estate: str, holder: Holder | None) -> Locked:
     hint = (
         _("Follow it with `rmc-dr runs show {run}`, or end that process; the lock goes with it.")
         if is_run
-        else _("It leaves no run to follow. Wait for it, or end the process {pid}; the lock goes with it.")
+        else _("Wait for it, or end the process {pid}; the lock goes with it.")
     ).format(run=holder.run_id, pid=holder.pid)
     return Locked("estate-locked", message, hint)

@@ -88,7 +88,10 @@ def _reinstall(look: Look) -> Answer:
         return Answer(
             False,
             _("{host} does not say which machine it is").format(host=look.host.name),
-            _("Read its identity by `rmc-dr host adopt {host}`.").format(host=look.host.name),
+            _(
+                "Read its identity by `rmc-dr host adopt {host}`. If it is not to be rebuilt, "
+                "`rmc-dr fence release {host}` boots its own system again."
+            ).format(host=look.host.name),
         )
     return _same_machine(look)
 
@@ -100,7 +103,12 @@ def _system_answers(look: Look) -> Answer:
             _("{host} does not answer as the installed system (it is: {reach})").format(
                 host=look.host.name, reach=look.host.reach
             ),
-            _("See whether it boots, then `rmc-dr resume`."),
+            _(
+                "It stands in the rescue system: `rmc-dr resume` boots it. Where the run was given up, "
+                "`rmc-dr fence release {host}` does, and lets the users in."
+            ).format(host=look.host.name)
+            if look.host.reach is Reach.RESCUE
+            else _("See whether it boots, then `rmc-dr resume`."),
         )
     return _same_machine(look)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +35,17 @@ for command in (switchover, failover, reinit):
 @click.option("--json", "as_json", is_flag=True, help=_("Print what was seen and the verdict as JSON."))
 @pass_context
 def status(context: Context, as_json: bool) -> None:
+    from rmc_dr.observe.held import observe_held
     from rmc_dr.observe.pair import observe_pair
-    from rmc_dr.pair import Name, verdict
+    from rmc_dr.pair import Name, Role, verdict
 
     estate = context.estate()
     seen = observe_pair(estate)
     judged = verdict(seen)
-    following = _next(estate, judged, seen)
+    held = observe_held(estate, [estate.host(node.name) for node in seen.with_role(Role.DOWN)])
+    following = _held(held) if held else _next(estate, judged, seen)
     if as_json or context.json:
-        context.emit(_document(seen, judged, following))
+        context.emit({**_document(seen, judged, following), "held": held})
     else:
         _show(context, seen, judged, following)
     sys.exit(0 if judged.name is Name.HEALTHY else 1)
@@ -156,6 +159,15 @@ def _meaning(name: str) -> str:
         "disagreement": _("PostgreSQL and Patroni contradict each other."),
         "unknown": _("Too little was seen to say anything safe."),
     }[name]
+
+
+def _held(held: Mapping[str, str]) -> str:
+    """Patroni does not start there by hand either, and must not: the restore leads on."""
+    runs = ", ".join(sorted(set(held.values()) - {""})) or "?"
+    return _(
+        "the restore {run} holds Patroni down on {hosts}: wait for it, or finish it by `rmc-dr resume` "
+        "where it began; do not start Patroni by hand"
+    ).format(run=runs, hosts=", ".join(held))
 
 
 def _next(estate: Estate, judged: Verdict, seen: PairObservation) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 @click.command(hidden=True)
 @pass_context
 def status(context: Context) -> None:
+    from rmc_dr import backup_record
     from rmc_dr.errors import BadInput
     from rmc_dr.fence import users_fence
     from rmc_dr.observe.hosts import observe_host
     from rmc_dr.rebuild import pair_state
-    from rmc_dr.record import open_run
+    from rmc_dr.record import newest_run
 
     try:
         estate = context.estate()
@@ -33,10 +35,17 @@ def status(context: Context) -> None:
         return
     pair = pair_state(estate).verdict
     hosts = [observe_host(estate, host) for host in estate.group("appserver")]
-    run = open_run(estate.name)
-    down = [host for host in hosts if not host.serving]
-    stopped = bool(down) and all(users_fence(estate, host) == "closed" for host in estate.group("appserver"))
-    following = _next(run.run_id if run else None, hosts, pair, stopped=stopped)
+    newest = newest_run(estate.name)
+    run = newest if newest and newest.open else None
+    kept_off = [host.name for host in estate.group("appserver") if users_fence(estate, host) == "closed"]
+    proven = backup_record.last_ended_well(estate.name, "verify")
+    following = _next(
+        run.run_id if run else None,
+        hosts,
+        pair,
+        kept_off,
+        proven=not estate.group("verifier") or _young(proven, estate.config.backup.verify_hours),
+    )
     if context.json:
         serving = {host.name: host.serving for host in hosts}
         context.emit(
@@ -45,7 +54,8 @@ def status(context: Context) -> None:
                 "serving": serving,
                 "pair": pair,
                 "open_run": run.run_id if run else None,
-                "next": following,
+                "damaged_run": newest.run_id if newest and newest.damaged else None,
+                "next": following or None,
             }
         )
         return
@@ -55,7 +65,9 @@ def status(context: Context) -> None:
     context.console.print(_("  database pair: {verdict}").format(verdict=pair))
     if run:
         context.console.print(_("  open run: {run}").format(run=run.run_id))
-    context.console.print(_("Next: {command}").format(command=with_estate(following)))
+    elif newest and newest.damaged:
+        context.console.print(_("  newest run: {damage}").format(damage=newest.damaged), markup=False)
+    context.console.print(_("Next: {command}").format(command=with_estate(following) or _("nothing to do")))
 
 
 def _state(host: HostObservation) -> str:
@@ -64,14 +76,27 @@ def _state(host: HostObservation) -> str:
     return _("serves its applications") if host.serving else _("does not serve")
 
 
-def _next(run: str | None, hosts: Sequence[HostObservation], pair: str, *, stopped: bool) -> str:
+def _young(moment: datetime | None, hours: float) -> bool:
+    return moment is not None and datetime.now(UTC) - moment < timedelta(hours=hours)
+
+
+def _next(
+    run: str | None, hosts: Sequence[HostObservation], pair: str, kept_off: Collection[str], *, proven: bool
+) -> str:
+    """The next command to type; "" where nothing has to be done. ``kept_off`` are the hosts that the users'
+    fence closes, ``proven`` says whether the backups were shown to work lately."""
     if run:
         return "rmc-dr resume"
-    if stopped and pair not in ("split-brain", "diverged"):
+    down = [host.name for host in hosts if not host.serving]
+    if down and set(kept_off) >= {host.name for host in hosts} and pair not in ("split-brain", "diverged"):
         return "rmc-dr start"
     if pair != "healthy":
         return "rmc-dr db status"
     dead = [host.name for host in hosts if host.serving is False or host.reach == "silent"]
     if dead:
         return f"rmc-dr rebuild appserver {dead[0]} --plan"
-    return "rmc-dr verify" if all(host.serving for host in hosts) else "rmc-dr verify appserver"
+    if down:
+        return "rmc-dr verify appserver"
+    if kept_off:
+        return f"rmc-dr fence release {next(iter(kept_off))}"
+    return "" if proven else "rmc-dr backup status"

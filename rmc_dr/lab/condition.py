@@ -25,7 +25,7 @@ class Condition:
     """``image`` is the hash of the installed image, ``broken`` how the host was broken, if it was.
 
     ``image`` is None where somebody else installed the host; an installation that was cut short by the
-    lab's own death stays broken, whatever root it made.
+    lab's own death stays broken, whatever root it made, until the host was seen to do its work.
     """
 
     root: str | None = None
@@ -47,6 +47,11 @@ def of(machine: Hardware) -> Condition:
 def installed(machine: Hardware, image: str) -> None:
     """Note that the host runs this image and is well."""
     _note(machine, Condition(root_uuid(machine), image))
+
+
+def recovered(machine: Hardware) -> None:
+    """Note that somebody else installed the host and that it does its work."""
+    _note(machine, Condition(root_uuid(machine)))
 
 
 def broken(machine: Hardware, how: str) -> None:

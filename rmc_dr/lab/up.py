@@ -30,7 +30,7 @@ from rmc_dr.lab import (
 from rmc_dr.lab.place import folder, only_one_command
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
-from rmc_dr.pair import verdict
+from rmc_dr.pair import Role, verdict
 from rmc_dr.runner import run_playbook
 
 Say = Callable[[str], None]
@@ -55,7 +55,7 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
             _machine(host, fresh)
         if fresh:
             backup_record.forget(estate.name)
-        wanted = [host for host in hosts if _needs_install(host, manifest)]
+        wanted = [host for host in hosts if _needs_install(estate, host, manifest)]
         kept = [host for host in hosts if host not in wanted]
         wanted += _boot(estate, kept, say)
         _install(estate, wanted, manifest, say)
@@ -75,7 +75,7 @@ def heal(estate: Estate, names: Sequence[str], say: Say) -> None:
             guard.prove_target(host.name)
             faults.join_networks(host.name)
         manifest = verify.verify(estate)
-        wanted = [host for host in hosts if condition.of(hardware.of(host.name)).broken]
+        wanted = [host for host in hosts if _is_broken(estate, host)]
         wanted += _boot(estate, [host for host in hosts if host not in wanted], say)
         _install(estate, wanted, manifest, say)
         _install_silent(estate, [host for host in hosts if host not in wanted], manifest, say)
@@ -100,12 +100,33 @@ def _machine(host: Host, fresh: bool) -> None:
         hardware.make(host)
 
 
-def _needs_install(host: Host, manifest: Manifest) -> bool:
+def _needs_install(estate: Estate, host: Host, manifest: Manifest) -> bool:
     """A disk is kept if it holds the kit's image and nothing on it was broken."""
-    known = condition.of(hardware.of(host.name))
-    if known.root is None or known.broken:
+    if _is_broken(estate, host):
         return True
-    return known.image not in (None, _image(host, manifest))
+    return condition.of(hardware.of(host.name)).image not in (None, _image(host, manifest))
+
+
+def _is_broken(estate: Estate, host: Host) -> bool:
+    """What is seen wins over the mark of an installation cut short: a rebuild may have finished it."""
+    made = hardware.of(host.name)
+    known = condition.of(made)
+    if known.root is not None and known.broken == condition.INSTALLING and _works(estate, host):
+        condition.recovered(made)
+        return False
+    return known.root is None or known.broken is not None
+
+
+def _works(estate: Estate, host: Host) -> bool:
+    """Whether a host runs its own system and is seen to do what it is for; of the others nobody can tell."""
+    if machine.mode(host.name) != "disk":
+        return False
+    if "appserver" in host.groups:
+        return bool(observe_host(estate, host).serving)
+    seen = observe_pair(estate) if "dbserver" in host.groups else None
+    return bool(seen) and any(
+        node.name == host.name and node.role in (Role.PRIMARY, Role.STANDBY) for node in seen.nodes
+    )
 
 
 def _image(host: Host, manifest: Manifest) -> str:

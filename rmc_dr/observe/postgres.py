@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ USER = "rmc_dr"
 DATABASE = "postgres"
 LOCK_KEY = 0x726D632D6472  # "rmc-dr"; advisory locks count per database, and everybody uses DATABASE
 STALE_LOCK_SECONDS = 5
+RUN_NAME = re.compile(r"\d{8}T\d{6}Z-")  # how the name of a run begins; that of another command does not
 SESSION = "rmc-dr run "  # and the holder's name: what other control machines see of who holds the lock
 LONGEST_NAME = 63 - len(SESSION)  # bytes; PostgreSQL cuts off the rest, and two names could become one
 # PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
@@ -217,9 +219,11 @@ def _try_lock(connection: psycopg.Connection[Any]) -> bool:
 def _locked(run: str, client: str, since: datetime) -> Locked:
     return Locked(
         "estate-locked",
-        _("The run {run} of the control machine {client} holds the estate since {since}.").format(
-            run=run, client=client, since=since.isoformat(timespec="seconds")
-        ),
+        (
+            _("The run {run} of the control machine {client} holds the estate since {since}.")
+            if RUN_NAME.match(run)
+            else _("The command {run} of the control machine {client} holds the estate since {since}.")
+        ).format(run=run, client=client, since=since.isoformat(timespec="seconds")),
         _("Speak to whoever runs it. If it is dead for certain, add --break-lock {run}.").format(run=run),
     )
 

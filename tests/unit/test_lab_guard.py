@@ -6,15 +6,17 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rmc_dr import content
 from rmc_dr.errors import Locked, Refused
 from rmc_dr.estate import Estate
-from rmc_dr.lab import condition, disks, faults, guard, hardware, place
+from rmc_dr.lab import condition, disks, faults, guard, hardware, place, up
 from rmc_dr.lab.guard import RootMount
 from rmc_dr.lab.hardware import Hardware
+from rmc_dr.pair import Role
 
 INVENTORY = content.root() / "inventories" / "lab"
 MIB = 1024**2
@@ -200,6 +202,37 @@ def test_an_installation_cut_short_stays_broken(app1: Hardware):
     condition.broken(app1, condition.INSTALLING)
     make_root(app1, b"B" * 16)
     assert condition.of(app1).broken == condition.INSTALLING
+
+
+@pytest.mark.parametrize(
+    ("mode", "serving", "broken"), [("disk", True, False), ("disk", False, True), ("rescue", True, True)]
+)
+def test_a_rebuild_of_a_host_whose_installation_was_cut_short_wins(
+    app1: Hardware, estate, monkeypatch: pytest.MonkeyPatch, mode: str, serving: bool, broken: bool
+):
+    make_root(app1, b"A" * 16)
+    condition.broken(app1, condition.INSTALLING)
+    make_root(app1, b"B" * 16)
+    monkeypatch.setattr(up.hardware, "of", lambda _name: app1)
+    monkeypatch.setattr(up.machine, "mode", lambda _name: mode)
+    monkeypatch.setattr(up, "observe_host", lambda *_words: SimpleNamespace(serving=serving))
+    assert up._is_broken(estate, estate.host("app1")) is broken
+    assert bool(condition.of(app1).broken) is broken
+
+
+@pytest.mark.parametrize(("role", "broken"), [(Role.STANDBY, False), (Role.DOWN, True)])
+def test_a_database_host_that_answers_is_not_installed_again(
+    app1: Hardware, estate, monkeypatch: pytest.MonkeyPatch, role: Role, broken: bool
+):
+    make_root(app1, b"A" * 16)
+    condition.broken(app1, condition.INSTALLING)
+    seen = SimpleNamespace(nodes=[SimpleNamespace(name="db1", role=role)])
+    monkeypatch.setattr(up.hardware, "of", lambda _name: app1)
+    monkeypatch.setattr(up.machine, "mode", lambda _name: "disk")
+    monkeypatch.setattr(up, "observe_pair", lambda _estate: seen)
+    assert up._is_broken(estate, estate.host("db1")) is broken
+    condition.broken(app1, condition.INSTALLING)
+    assert up._is_broken(estate, estate.host("store1")), "of a store nobody can tell"
 
 
 def test_a_destroyed_disk_is_broken_until_it_has_a_root(app1: Hardware, monkeypatch: pytest.MonkeyPatch):

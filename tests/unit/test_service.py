@@ -203,10 +203,16 @@ DEAD = HostObservation("app1", Reach.SYSTEM, serving=False)
         (None, DEAD, "split-brain", True, "rmc-dr db status"),
         (None, DEAD, "healthy", False, "rmc-dr rebuild appserver app1 --plan"),
         ("a-run", DEAD, "healthy", True, "rmc-dr resume"),
-        (None, SERVING, "healthy", False, "rmc-dr verify"),
+        (None, SERVING, "healthy", False, ""),
+        (None, SERVING, "healthy", True, "rmc-dr fence release app1"),
     ],
 )
 def test_bare_rmc_dr_tells_what_was_stopped_from_what_is_dead(
     run: str | None, app1: HostObservation, pair: str, stopped: bool, expected: str
 ):
-    assert status._next(run, [app1], pair, stopped=stopped) == expected
+    assert status._next(run, [app1], pair, ["app1"] if stopped else [], proven=True) == expected
+
+
+def test_a_proof_of_the_backups_that_is_old_comes_next():
+    assert status._next(None, [SERVING], "healthy", [], proven=False) == "rmc-dr backup status"
+    assert status._next(None, [DEAD], "healthy", [], proven=False) != "rmc-dr backup status"

@@ -101,7 +101,7 @@ def test_without_the_ca_nobody_can_tell(here: Estate):
 @pytest.mark.parametrize(
     ("reach", "serves", "following"),
     [
-        (Reach.SYSTEM, True, "rmc-dr verify"),
+        (Reach.SYSTEM, True, ""),
         (Reach.SYSTEM, False, "rmc-dr rebuild appserver app1 --plan"),
         (Reach.SILENT, None, "rmc-dr rebuild appserver app1 --plan"),
         (Reach.RESCUE, False, "rmc-dr rebuild appserver app1 --plan"),
@@ -112,9 +112,9 @@ def test_without_the_ca_nobody_can_tell(here: Estate):
 )
 def test_what_is_unknown_is_looked_at_and_not_rebuilt(reach: Reach, serves: bool | None, following: str):
     seen = [HostObservation("app1", reach, serving=serves)]
-    assert status._next(None, seen, "healthy", stopped=False) == following
-    assert status._next("a-run", seen, "healthy", stopped=False) == "rmc-dr resume"
-    assert status._next(None, seen, "split-brain", stopped=False) == "rmc-dr db status"
+    assert status._next(None, seen, "healthy", [], proven=True) == following
+    assert status._next("a-run", seen, "healthy", [], proven=True) == "rmc-dr resume"
+    assert status._next(None, seen, "split-brain", [], proven=True) == "rmc-dr db status"
 
 
 def test_unknown_has_a_word_of_its_own():
