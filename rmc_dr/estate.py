@@ -24,14 +24,15 @@ from rmc_dr.strict import Strict
 ESTATE_FILE = "group_vars/all/estate.yml"
 VAULT_FILE = "group_vars/all/vault.yml"
 GROUPS = ("appserver", "dbserver", "store", "verifier", "builder")
+YEAR_HOURS = 366 * 24
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Targets(Strict):
     """What the contract promises: recovery time in hours, data loss in minutes."""
 
-    rto_hours: float = Field(gt=0)
-    rpo_minutes: float = Field(gt=0)
+    rto_hours: float = Field(gt=0, le=YEAR_HOURS)
+    rpo_minutes: float = Field(gt=0, le=60 * YEAR_HOURS)
 
 
 class Network(Strict):
@@ -52,12 +53,12 @@ class PowerConfig(Strict):
     """How a host's power is switched; ``manual`` asks a person."""
 
     driver: Literal["lab", "manual"]
-    manual_timeout_minutes: float = Field(default=60, gt=0)
+    manual_timeout_minutes: float = Field(default=60, gt=0, le=24 * 60)
 
 
 class KitConfig(Strict):
     path: Path
-    max_age_days: int = Field(gt=0)
+    max_age_days: int = Field(gt=0, le=3650)
 
 
 class Application(Strict):
@@ -84,8 +85,8 @@ class Database(Strict):
     rest_port: int = Field(gt=0, lt=65536)
     connect_timeout_seconds: int = Field(ge=2, le=60)
     statement_timeout_seconds: int = Field(ge=1, le=60)
-    lag_warning_bytes: int = Field(gt=0)
-    lag_warning_seconds: float = Field(gt=0)
+    lag_warning_bytes: int = Field(gt=0, le=2**50)
+    lag_warning_seconds: float = Field(gt=0, le=86400)
 
 
 class Etcd(Strict):
@@ -95,7 +96,7 @@ class Etcd(Strict):
 
 class Liberty(Strict):
     archive: str = Field(min_length=1)
-    heap_mib: int = Field(ge=128)
+    heap_mib: int = Field(ge=128, le=2**20)
 
 
 class S3(Strict):
@@ -105,8 +106,8 @@ class S3(Strict):
     region: str = Field(min_length=1)
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     lock_mode: Literal["COMPLIANCE", "GOVERNANCE"]
-    lock_days: int = Field(ge=1)
-    quota_gib: int = Field(ge=1)
+    lock_days: int = Field(ge=1, le=3650)
+    quota_gib: int = Field(ge=1, le=2**20)
 
 
 class EstateConfig(Strict):
@@ -140,9 +141,9 @@ class Identity(Strict):
 class DiskLayout(Strict):
     """Sizes in GiB. ``size_gib`` is only used by the lab, which makes its disks itself."""
 
-    root_gib: int = Field(ge=2)
+    root_gib: int = Field(ge=2, le=2**14)
     data: str = Field(pattern=r"^/[a-z]+$")
-    size_gib: int | None = Field(default=None, ge=4)
+    size_gib: int | None = Field(default=None, ge=4, le=2**17)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ class Expect(Strict):
     min: float | None = None
     max: float | None = None
     equals: bool | float | None = None
-    newest_within_minutes: float | None = Field(default=None, gt=0)
+    newest_within_minutes: float | None = Field(default=None, gt=0, le=366 * 24 * 60)
 
     @model_validator(mode="after")
     def _says_something(self) -> Expect:
         if all(value is None for value in self.__dict__.values()):
             raise ValueError("name one of min, max, equals, newest_within_minutes")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max")
         return self
 
 
@@ -57,10 +59,10 @@ class Backup(Strict):
     """
 
     archive_seconds: int = Field(ge=10, le=3600)
-    keep_full: int = Field(ge=2)
-    max_age_hours: int = Field(default=26, ge=1)
-    verify_hours: int = Field(default=26, ge=1)
-    sample: int = Field(default=200, ge=1)
+    keep_full: int = Field(ge=2, le=1000)
+    max_age_hours: int = Field(default=26, ge=1, le=366 * 24)
+    verify_hours: int = Field(default=26, ge=1, le=366 * 24)
+    sample: int = Field(default=200, ge=1, le=10**6)
     checks: list[BusinessCheck] = Field(default_factory=list)
     attachments: list[AttachmentList] = Field(default_factory=list)
     notify: list[str] = Field(default_factory=list)

@@ -8,33 +8,20 @@ from __future__ import annotations
 import ipaddress
 import zoneinfo
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-from rmc_dr import journey, secrets, tls
+import yaml
+
+from rmc_dr import content, estate_secrets, journey, secrets
 from rmc_dr.errors import BadInput
-from rmc_dr.estate import ESTATE_FILE, Estate, Host, Network
+from rmc_dr.estate import ESTATE_FILE, Estate, Network
+from rmc_dr.estate_problem import ESTATE, HOSTS, Problem, own_hosts
 from rmc_dr.i18n import _
 from rmc_dr.store import endpoint
 
-ESTATE = Path(ESTATE_FILE).name
-HOSTS = "hosts.yml"
+EXAMPLE = content.root() / "inventories" / "example"
 STORE_PORT = 443  # the one that its firewall opens
-ENCRYPTED = b"$ANSIBLE_VAULT;"
 RESERVED_NAMES = {*secrets.SPARE_IDENTITIES, "control", "localhost"}
-PRIVATE_FILES = ("id_ed25519", "known_hosts", "ca.pem", "control.pem", "control.key", "allowed_signers")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: in which file, at which key, and what to do. A warning stops nothing."""
-
-    file: str
-    key: str
-    message: str
-    remedy: str
-    warning: bool = False
 
 
 def check(estate: Estate) -> list[Problem]:
@@ -49,15 +36,12 @@ def check(estate: Estate) -> list[Problem]:
         _settings,
         _store,
         _kit,
-        _folder,
-        _vault,
+        _placeholders,
+        estate_secrets.folder,
+        estate_secrets.vault,
     )
     found = [problem for part in parts for problem in part(estate)]
     return sorted(found, key=lambda problem: problem.warning)
-
-
-def _own_hosts(estate: Estate) -> list[Host]:
-    return [host for host in estate.hosts.values() if "builder" not in host.groups]
 
 
 def _repeated(values: Iterable[str]) -> list[str]:
@@ -84,7 +68,7 @@ def _groups(estate: Estate) -> Iterator[Problem]:
             ),
             _("Backups are verified on one host; without one they are not verified."),
         )
-    for host in _own_hosts(estate):
+    for host in own_hosts(estate):
         if len(host.groups) > 1:
             yield Problem(
                 HOSTS,
@@ -96,7 +80,7 @@ def _groups(estate: Estate) -> Iterator[Problem]:
 
 def _hosts(estate: Estate) -> Iterator[Problem]:
     lab = estate.config.power.driver == "lab"
-    for host in _own_hosts(estate):
+    for host in own_hosts(estate):
         if host.name in RESERVED_NAMES:
             yield Problem(
                 HOSTS,
@@ -125,7 +109,7 @@ def _hosts(estate: Estate) -> Iterator[Problem]:
                 _("The host has no disk layout."),
                 _("Describe it: disk with root_gib and data."),
             )
-    identities = [host.identity for host in _own_hosts(estate) if host.identity]
+    identities = [host.identity for host in own_hosts(estate) if host.identity]
     for key, values in (
         ("identity.machine", [identity.machine.lower() for identity in identities]),
         ("identity.disk", [identity.disk.lower() for identity in identities]),
@@ -299,8 +283,20 @@ def _store(estate: Estate) -> Iterator[Problem]:
 
 
 def _kit(estate: Estate) -> Iterator[Problem]:
-    kit = estate.config.kit.path
-    if kit.is_absolute() and not (kit / "manifest.json").is_file():
+    kit, private = estate.config.kit.path, estate.private_dir
+    if not kit.is_absolute() or (kit / "manifest.json").is_file():
+        return
+    taken = (kit.is_dir() and any(kit.iterdir())) or any(
+        path.exists() and not path.is_dir() for path in (kit, *kit.parents)
+    )
+    if taken or kit == private or private in kit.parents or kit in private.parents:
+        yield Problem(
+            ESTATE,
+            "estate.kit.path",
+            _("No kit can lie in {path}: other things do.").format(path=kit),
+            _("Name a folder that is empty or not there yet, apart from estate.private_dir."),
+        )
+    else:
         yield Problem(
             ESTATE,
             "estate.kit.path",
@@ -310,78 +306,38 @@ def _kit(estate: Estate) -> Iterator[Problem]:
         )
 
 
-def _folder(estate: Estate) -> Iterator[Problem]:
-    folder = estate.private_dir
-    missing = [name for name in PRIVATE_FILES if not (folder / name).is_file()]
-    if missing:
-        yield _incomplete(str(folder), ", ".join(missing))
-    elif folder.stat().st_mode & 0o077:
+def _placeholders(estate: Estate) -> Iterator[Problem]:
+    """What was copied from the example and is nobody's, in one line."""
+    shown = yaml.safe_load((EXAMPLE / ESTATE_FILE).read_text(encoding="utf-8"))["estate"]
+    groups = yaml.safe_load((EXAMPLE / HOSTS).read_text(encoding="utf-8"))["all"]["children"].values()
+    identities = {
+        str(value)
+        for group in groups
+        for host in group["hosts"].values()
+        for key, value in host["identity"].items()
+        if key != "reader"
+    }
+    config = estate.config
+    left = [
+        key
+        for key, value, example in (
+            ("estate.name", config.name, shown["name"]),
+            ("estate.centre", config.centre, shown["centre"]),
+            ("estate.s3.endpoint", config.s3.endpoint, shown["s3"]["endpoint"]),
+            ("estate.s3.bucket", config.s3.bucket, shown["s3"]["bucket"]),
+        )
+        if value == example
+    ]
+    left += [
+        f"{host.name}.identity"
+        for host in own_hosts(estate)
+        if host.identity and {host.identity.machine, host.identity.disk} & identities
+    ]
+    if left:
         yield Problem(
             ESTATE,
-            "estate.private_dir",
-            _("Others can look into {path}.").format(path=folder),
-            _("Close it: chmod 700 {path}").format(path=folder),
+            ", ".join(left),
+            _("The example's placeholders still stand there."),
+            _("Put in your centre's own; `rmc-dr host adopt HOST` reads the identities."),
+            warning=True,
         )
-
-
-def _vault(estate: Estate) -> Iterator[Problem]:
-    path = secrets.vault_file(estate)
-    if not path.is_file() or not path.read_bytes().strip():
-        yield _incomplete(str(path), "vault")
-        return
-    with path.open("rb") as stream:
-        if stream.read(len(ENCRYPTED)) != ENCRYPTED:
-            yield Problem(
-                str(path),
-                "vault",
-                _("The secrets stand there for everybody to read."),
-                _("Encrypt the file: ansible-vault encrypt {path}").format(path=path),
-            )
-    vault = estate.opened()
-    for keys in _needed_secrets(estate):
-        try:
-            whole = bool(vault.get(*keys).strip())
-        except BadInput:
-            whole = False
-        if not whole:
-            yield _incomplete(str(path), ".".join(("vault", *keys)))
-    yield from _certificates(estate, str(path), vault.get)
-
-
-def _incomplete(file: str, key: str) -> Problem:
-    return Problem(
-        file,
-        key,
-        _("It is missing."),
-        _("Run `rmc-dr estate init`: it makes what is missing and changes nothing else."),
-    )
-
-
-def _needed_secrets(estate: Estate) -> Iterator[tuple[str, ...]]:
-    yield from (("postgres", name) for name in secrets.POSTGRES)
-    yield ("patroni", "rest_password")
-    yield from (("s3", name, part) for name in secrets.S3_KEYS for part in ("access_key", "secret_key"))
-    yield from (("backup", name) for name in secrets.BACKUP)
-    yield ("tls", "ca_certificate")
-    for app in estate.config.applications.apps:
-        yield ("apps", app.name, "database_password")
-        yield from (("apps", app.name, "journey", key) for key in ("user", "password"))
-    for name in (*(host.name for host in _own_hosts(estate)), *secrets.SPARE_IDENTITIES):
-        yield from (("ssh_host_keys", name, key) for key in ("private", "public"))
-
-
-def _certificates(estate: Estate, file: str, get: Callable[..., str]) -> Iterator[Problem]:
-    for host in _own_hosts(estate):
-        try:
-            authority = {"ca_certificate": get("tls", "ca_certificate")}
-            certificate, key = (get("tls", "hosts", host.name, part) for part in ("certificate", "key"))
-        except BadInput:
-            yield _incomplete(file, f"vault.tls.hosts.{host.name}")
-            continue
-        if not tls.usable(certificate, key, authority, host.name, host.address):
-            yield Problem(
-                file,
-                f"vault.tls.hosts.{host.name}",
-                _("The certificate does not fit the host's name and address, or ends soon."),
-                _("Run `rmc-dr estate init` to renew it, then converge the host."),
-            )

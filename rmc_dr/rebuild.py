@@ -89,6 +89,15 @@ def _stages(estate: Estate, request: Request) -> tuple[Stage, ...]:
     return with_hosts(read_stages(playbook), playbook, estate, partial(engine.stage_variables, request))
 
 
+def prove_kit(estate: Estate, request: Request) -> None:
+    """Raises what `start` would raise for the kit: a plan that cannot be carried out says so."""
+    try:
+        kit_verify.verify(estate, request.options.get("accept_expired_kit"))
+    except Error as error:
+        error.add(_("The plan above would be refused."))
+        raise
+
+
 def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> str:
     """Run a plan from its first stage; returns the run's id. Raises what engine.execute raises.
 

@@ -1,4 +1,5 @@
-"""The base of all that is read from an estate's files: a key that nobody knows is an error."""
+"""The base of all that is read from an estate's files: a key that nobody knows is an error,
+and so is a number without an end."""
 
 from __future__ import annotations
 
@@ -6,4 +7,4 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -10,7 +10,7 @@ from rmc_dr.cli.common import Context, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
-    from rmc_dr.estate_check import Problem
+    from rmc_dr.estate_problem import Problem
 
 
 @click.group(help=_("Check the estate's files; make its secrets."))

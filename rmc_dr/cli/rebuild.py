@@ -133,6 +133,7 @@ def rebuild_by_plan(
     plan = story.make_plan(estate, request)
     show_plan(context, plan)
     if plan_only:
+        story.prove_kit(estate, request)
         return
     confirm(target, yes)
     run_id = story.start(estate, plan, request, listeners(context))

@@ -123,9 +123,9 @@ def _works(estate: Estate, host: Host) -> bool:
         return False
     if "appserver" in host.groups:
         return bool(observe_host(estate, host).serving)
-    seen = observe_pair(estate) if "dbserver" in host.groups else None
-    return bool(seen) and any(
-        node.name == host.name and node.role in (Role.PRIMARY, Role.STANDBY) for node in seen.nodes
+    return "dbserver" in host.groups and any(
+        node.name == host.name and node.role in (Role.PRIMARY, Role.STANDBY)
+        for node in observe_pair(estate).nodes
     )
 
 

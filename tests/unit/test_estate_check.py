@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from rmc_dr import content, secrets
 from rmc_dr.cli.common import Context
 from rmc_dr.cli.estate import estate as command
 from rmc_dr.estate import Estate, EstateConfig, Identity, Secrets, load
-from rmc_dr.estate_check import Problem, check
+from rmc_dr.estate_backup import Expect
+from rmc_dr.estate_check import check
+from rmc_dr.estate_problem import Problem
 
 EXAMPLE = content.root() / "inventories" / "example"
 
@@ -222,6 +225,70 @@ def test_missing_files_are_named(whole):
 def test_an_open_folder_is_named(whole):
     whole.private_dir.chmod(0o755)
     assert [problem.key for problem in check(whole)] == ["estate.private_dir"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda kit: kit.write_text("a file"),
+        lambda kit: (kit.mkdir(), (kit / "letters.txt").write_text("something else")),
+        lambda kit: (kit.parent / "file").write_text("a file"),
+    ],
+)
+def test_a_kit_path_that_is_taken_is_wrong(whole, tmp_path, make):
+    kit = tmp_path / "other" / "kit"
+    kit.parent.mkdir()
+    make(kit)
+    inside = kit if kit.exists() else kit.parent / "file" / "kit"
+    found = check(changed(whole, kit={"path": str(inside)}))
+    assert [(problem.key, problem.warning) for problem in found] == [("estate.kit.path", False)]
+
+
+def test_a_kit_among_the_secrets_is_wrong(whole):
+    for path in (whole.private_dir, whole.private_dir / "kit", whole.private_dir.parent, Path("/")):
+        [found] = check(changed(whole, kit={"path": str(path)}))
+        assert (found.key, found.warning) == ("estate.kit.path", False), path
+
+
+def test_what_was_only_copied_is_named_in_one_line(whole):
+    example = yaml.safe_load((EXAMPLE / "group_vars/all/estate.yml").read_text())["estate"]
+    hosts = yaml.safe_load((EXAMPLE / "hosts.yml").read_text())["all"]["children"]
+    copied = changed(whole, centre=example["centre"], s3={"bucket": example["s3"]["bucket"]})
+    disk = hosts["dbserver"]["hosts"]["db1"]["identity"]["disk"]
+    copied = with_host(copied, "db1", identity=Identity(reader="lab", machine="m", disk=disk))
+    [found] = check(copied)
+    assert (found.key, found.warning) == ("estate.centre, estate.s3.bucket, db1.identity", True)
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("targets", {"rto_hours": float("inf")}),
+        ("targets", {"rpo_minutes": float("nan")}),
+        ("targets", {"rto_hours": 1e9}),
+        ("power", {"manual_timeout_minutes": 1e6}),
+        ("kit", {"max_age_days": 10**9}),
+        ("database", {"port": 70000}),
+        ("database", {"lag_warning_seconds": float("inf")}),
+        ("liberty", {"heap_mib": 10**9}),
+        ("s3", {"lock_days": 10**6}),
+        ("s3", {"quota_gib": 10**12}),
+        ("backup", {"keep_full": 10**6}),
+        ("backup", {"max_age_hours": 10**7}),
+        ("backup", {"sample": 10**9}),
+    ],
+)
+def test_a_number_that_nobody_means_is_refused(estate, part, values):
+    raw = estate.config.model_dump(mode="json", by_alias=True)
+    raw[part] = {**raw[part], **values}
+    with pytest.raises(ValidationError):
+        EstateConfig.model_validate(raw)
+
+
+@pytest.mark.parametrize("expect", [{"min": float("-inf")}, {"equals": float("nan")}, {"min": 2, "max": 1}])
+def test_a_check_that_nothing_could_pass_is_refused(expect):
+    with pytest.raises(ValidationError):
+        Expect.model_validate(expect)
 
 
 def test_a_vault_in_clear_is_named(whole):

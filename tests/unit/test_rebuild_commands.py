@@ -24,6 +24,7 @@ def asked(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]
     told: list[Any] = []
     monkeypatch.setattr(common.Context, "_estate", estate)
     monkeypatch.setattr(rebuild, "make_plan", lambda _estate, request: told.append(request) or PLAN)
+    monkeypatch.setattr(rebuild.kit_verify, "verify", lambda *_: None)
     monkeypatch.setattr(rebuild, "start", lambda *_: told.append("begun") or "a-run")
     monkeypatch.setattr(rebuild, "resume", lambda *words: told.append(words[1:]) or "a-run")
     return told
@@ -46,6 +47,23 @@ def test_the_plan_says_what_the_data_comes_from(asked: list[Any]):
     document = json.loads(call("rebuild", "pair", "--plan", "--json").output.splitlines()[-1])
     assert document["restores"] == ["From the backup F", "and its archive"]
     assert asked == [Request("rebuild-pair", "lab", {})] * 2
+
+
+@pytest.mark.parametrize("words", [["--plan"], ["--plan", "--json"]])
+def test_a_plan_with_a_tampered_kit_ends_like_its_run(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, words: list[str]
+):
+    def refuse(_estate: Estate, reason: str | None) -> None:
+        told.append(reason)
+        raise Refused("kit-tampered", "A file of the kit is not what the manifest says.", "Use another.")
+
+    told: list[str | None] = []
+    monkeypatch.setattr(rebuild.kit_verify, "verify", refuse)
+    said = call("rebuild", "pair", "--accept-expired-kit", "agreed", *words)
+    assert said.exit_code == 3
+    assert "From the backup F" in said.output
+    assert "not what the manifest says. The plan above would be refused." in said.output
+    assert told == ["agreed"]
 
 
 def test_nothing_begins_without_the_estates_name(asked: list[Any]):
