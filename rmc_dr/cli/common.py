@@ -18,6 +18,7 @@ import click
 
 from rmc_dr import content
 from rmc_dr.cli.click_words import lend_catalogue
+from rmc_dr.cli.terminal import make_ready
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.i18n import _
 
@@ -137,6 +138,7 @@ class Group(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
+        make_ready()
         try:
             result = super().main(*args, **kwargs)
         except Error as error:

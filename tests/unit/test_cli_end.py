@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from rmc_dr import content
 from rmc_dr.cli.common import Group, with_estate
 
 PROGRAM = [sys.executable, "-c", "from rmc_dr.cli import main; main()"]
@@ -60,6 +62,42 @@ def test_a_full_disk_behind_the_output():
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&- 2>&-", "2>&-", "<&- >&- 2>&-", "<&-"])
+@pytest.mark.parametrize(
+    ("words", "code"), [("runs", 0), ("-i inventories/example estate check", 2), ("report nothing", 2)]
+)
+def test_closed_streams_change_nothing_of_how_a_command_ends(
+    tmp_path: Path, closed: str, words: str, code: int
+):
+    program = f"from rmc_dr import content; from pathlib import Path; content.STATE = Path('{tmp_path}'); "
+    line = f'"{sys.executable}" -c "{program}{PROGRAM[-1]}" {words} {closed}'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=content.root())
+    assert done.returncode == code
+    assert "Traceback" not in done.stdout + done.stderr
+    assert bool(done.stdout) is (">&- 2" not in closed and words != "report nothing")
+
+
+def test_what_a_terminal_cannot_show_is_replaced(tmp_path: Path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "RMC_DR_LANG": "zh"}
+    for words in (["-i", "inventories/example", "estate", "check"], ["runs"], ["nonsense"]):
+        done = subprocess.run(
+            [*PROGRAM, *words], env=environment, capture_output=True, text=True, cwd=content.root()
+        )
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said
+        assert "UnicodeEncodeError" not in said
+
+
+def test_a_language_that_there_is_not_is_said_once():
+    environment = {**os.environ, "RMC_DR_LANG": "fr"}
+    done = subprocess.run([*PROGRAM, "--help"], env=environment, capture_output=True, text=True)
+    assert done.stderr == "RMC_DR_LANG=fr: there are only zh and en; English it is.\n"
+    assert "Usage:" in done.stdout
+    for known in ("zh", "zh_CN.UTF-8", "en", "EN_us", ""):
+        environment["RMC_DR_LANG"] = known
+        assert not subprocess.run([*PROGRAM, "--help"], env=environment, capture_output=True).stderr
 
 
 @pytest.mark.parametrize(
