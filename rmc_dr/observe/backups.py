@@ -54,7 +54,7 @@ def observe_backups(estate: Estate, verified: Mapping[str, datetime]) -> Backups
     with ThreadPoolExecutor(4) as pool:
         asked: dict[str, Future[Any]] = {
             "pgbackrest": pool.submit(_database, estate),
-            "restic": pool.submit(_files, estate),
+            "restic": pool.submit(observe_snapshots, estate),
             "store": pool.submit(_store, estate),
             "archiver": pool.submit(_archiver, estate),
         }
@@ -121,7 +121,9 @@ def _info(estate: Estate, host: Host) -> list[dict[str, Any]]:
     return document
 
 
-def _files(estate: Estate) -> tuple[FileSnapshot, ...]:
+def observe_snapshots(estate: Estate) -> tuple[FileSnapshot, ...]:
+    """The snapshots of files, oldest first, by the first host that can say. Raises Silent."""
+
     def read(host: Host) -> tuple[FileSnapshot, ...]:
         said = _on(estate, host, "timeout 30 rmc-dr-restic --no-lock --json snapshots")
         return read_snapshots(json.loads(said))

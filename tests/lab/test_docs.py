@@ -34,7 +34,10 @@ ELSEWHERE = {
         "tests/lab/test_restore.py::test_a_slip_is_undone",
     ),
     "rmc-dr restore release": "tests/lab/test_restore.py::test_a_slip_is_undone",
-    "rmc-dr restore files --path management": "tests/lab/test_restore.py::test_files_come_back",
+    **dict.fromkeys(
+        ["rmc-dr restore files --path management --plan", "rmc-dr restore files --path management"],
+        "tests/lab/test_restore.py::test_files_come_back",
+    ),
     **dict.fromkeys(
         ["rmc-dr rebuild estate --plan", "rmc-dr rebuild estate --yes"],
         "tests/lab/test_rebuild_estate.py::test_a_lost_estate_comes_back_from_kit_and_store",
