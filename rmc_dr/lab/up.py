@@ -88,7 +88,7 @@ def _kit(estate: Estate, say: Say) -> Manifest:
     except Refused as error:
         if error.code != "kit-missing":
             raise
-    say(_("There is no kit yet; building it (about 10 minutes, once) ..."))
+    say(_("There is no kit yet; building it (about 6 minutes, once) ..."))
     return build.build(estate, say)
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from rmc_dr.i18n import _
 from rmc_dr.report.data import Report, StageRow
+from rmc_dr.retold import retold
 from rmc_dr.words import (
     changed_word,
     duration,
@@ -37,7 +38,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_stages(report, bars=console.width >= _WIDTH_FOR_BARS))
     for heading, rows in (
         (_("Checks"), _checks(report)),
-        (_("Destroyed"), list(report.destroys) or [_("nothing")]),
+        (_("Destroyed"), list(map(retold, report.destroys)) or [_("nothing")]),
         (_("Exceptions accepted"), exceptions(report) or [_("none")]),
         (_("Refusals and failures"), troubles(report) or [_("none")]),
     ):
@@ -77,7 +78,7 @@ def particulars(report: Report) -> list[tuple[str, str]]:
 
 def _data(report: Report) -> list[tuple[str, str]]:
     """What of the data came back, for the runs that bring data back."""
-    rows = [(_("Brought back"), " ".join(report.restores))] if report.restores else []
+    rows = [(_("Brought back"), " ".join(map(retold, report.restores)))] if report.restores else []
     if (back := report.restored) is not None:
         where = _("{newest} (LSN {lsn}, timeline {timeline})").format(
             newest=back.newest or _("not told"), lsn=back.lsn, timeline=back.timeline

@@ -33,8 +33,8 @@ MAY_BE_PURE = {
     "plans",
     "diagnose",
 }
-READERS = ("view", "notify", "incident", "report", "words")
-READ = {"errors", "history", "i18n", "model", "record", "report", "words"}
+READERS = ("view", "notify", "incident", "report", "retold", "words")
+READ = {"errors", "history", "i18n", "model", "record", "report", "retold", "words"}
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
 
 
