@@ -147,7 +147,9 @@ def _on(estate: Estate, host: Host, command: str) -> str:
     """What a command prints on a host. Raises Silent."""
     line = [*ssh.command(estate, host), command]
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=HOST_SECONDS, check=False)
+        done = subprocess.run(
+            line, capture_output=True, text=True, errors="replace", timeout=HOST_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Silent(_("no answer within {seconds} s").format(seconds=HOST_SECONDS)) from None
     if done.returncode != 0:
