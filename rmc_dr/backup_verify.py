@@ -41,7 +41,7 @@ STATE = {
     **dict.fromkeys(
         ("backup-damaged", "backup-diverged", "chain-broken", "objects-missing", "no-backup"), "objects"
     ),
-    **dict.fromkeys(("wal-missing", "archive-gap", "archive-behind"), "archive"),
+    **dict.fromkeys(("wal-missing", "archive-gap", "archive-behind", "archive-diverged"), "archive"),
 }
 NOT_FILES = ("copy", "recover", "pages", "business", "journey")
 NOT_DATABASE = ("attachments",)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from rmc_dr.backups.archive import place
 from rmc_dr.backups.seen import BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
 from rmc_dr.backups.surroundings import (
     CERTIFICATE_WARNING,
@@ -73,7 +74,7 @@ def remarks(seen: BackupsObservation, limits: Limits) -> list[Remark]:
     """All that is wrong, the worst first."""
     parts = (
         *(_unseen, _database, _files, _faults, _archive, _locks, _verified, _timers),
-        *(_clocks, _certificates, _room),
+        *(_timelines, _clocks, _certificates, _room),
     )
     found = [remark for part in parts for remark in part(seen, limits)]
     return sorted(found, key=lambda remark: -WEIGHT[remark.level])
@@ -214,6 +215,19 @@ def _timers(_seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
             name=name, since=since
         )
         yield Remark(Level.CRITICAL, "timer-late", text)
+
+
+def _timelines(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
+    """A node promoted by hand archives a history of its own: a recovery to the archive's end follows that."""
+    newest, lineage = seen.newest, seen.lineage
+    if newest is None or lineage is None or lineage.timeline is None or newest.cluster != lineage.cluster:
+        return
+    last = max((place(name)[0] for name in (seen.archived or {}).get(newest.archive, ())), default=0)
+    if last > lineage.timeline:
+        text = _(
+            "the archive goes on to timeline {last}, the primary is on {now}: another node archived"
+        ).format(last=last, now=lineage.timeline)
+        yield Remark(Level.CRITICAL, "archive-diverged", text)
 
 
 def _clocks(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:

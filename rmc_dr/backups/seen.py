@@ -124,10 +124,11 @@ def faults(seen: BackupsObservation) -> list[Fault]:
     backups = seen.database or ()
     known = {backup.label for backup in backups}
     for backup in backups:
-        if backup.damaged:
-            found.append(Fault("backup-damaged", backup.label))
         if seen.strays(backup):
             found.append(Fault("backup-diverged", backup.label))
+            continue  # what else it lacks helps nobody
+        if backup.damaged:
+            found.append(Fault("backup-damaged", backup.label))
         if absent := tuple(label for label in backup.needs if label not in known):
             found.append(Fault("chain-broken", backup.label, absent))
         if seen.labels is not None and backup.label not in seen.labels:

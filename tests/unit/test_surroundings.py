@@ -58,18 +58,27 @@ STRAY = replace(backup("20261124-110000F"), wal_stop=segment(4, 41))
 
 
 def test_a_backup_of_another_history_is_named_and_not_the_newest() -> None:
-    observed = seen(database=(FULL, DIFF, STRAY), lineage=Lineage("77", 1, ()), archived=None)
+    observed = seen(database=(FULL, DIFF, STRAY), lineage=Lineage("77", 1, ()))
     assert observed.newest == DIFF
     assert codes(observed) == {"backup-diverged": Level.CRITICAL}
     assert [(fault.code, fault.label) for fault in faults(observed)] == [("backup-diverged", STRAY.label)]
 
 
+def test_an_archive_that_goes_on_beyond_the_primary_is_named() -> None:
+    """A recovery to the archive's end would follow the node that was promoted by hand."""
+    archived = tuple(segment(1, number) for number in range(5, 40))
+    beyond = {"17-1": (*archived, segment(2, 38), segment(2, 39)), "17-2": (segment(7, 1),)}
+    assert codes(seen(archived=beyond, lineage=Lineage("77", 1, ()))) == {"archive-diverged": Level.CRITICAL}
+    assert codes(seen(archived=beyond, lineage=Lineage("77", 2, ((1, 38 * SEGMENT),)))) == {}
+    assert codes(seen(archived=beyond)) == {}, "without a primary nobody can tell"
+
+
 def test_a_newer_backup_ends_its_effect() -> None:
     younger = backup("20261124-113000F", age=DAY / 48)
-    observed = seen(database=(FULL, DIFF, STRAY, younger), lineage=Lineage("77", 1, ()), archived=None)
+    observed = seen(database=(FULL, DIFF, STRAY, younger), lineage=Lineage("77", 1, ()))
     assert codes(observed) == {}
     assert story.kind_due(observed) == "diff"
-    assert story.kind_due(seen(database=(STRAY,), lineage=Lineage("77", 1, ()), archived=None)) == "full"
+    assert story.kind_due(seen(database=(STRAY,), lineage=Lineage("77", 1, ()))) == "full"
 
 
 def test_the_position_where_a_backup_ended_is_read() -> None:
