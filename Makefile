@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PACKAGES := systemd-container mmdebstrap gdisk dosfstools mtools zstd e2fsprogs openssh-client apt-utils \
   debian-archive-keyring nftables iproute2 util-linux maven default-jdk-headless qemu-system-x86 ovmf \
-  python3-venv gettext-base libfaketime
+  python3-venv gettext-base gcc libc6-dev
 
 .PHONY: help setup drill fresh-lab test test-all lint unit bench locale clean
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ AS_POSTGRES = "cd / && runuser -u postgres --"
 TOO_LATE, ENDS_SOON = timedelta(hours=-1), timedelta(days=10)
 SLOW = ("rate", "2mbit", "burst", "32kb", "latency", "400ms")  # what leaves the store: a quarter of a MB/s
 FREE_PERCENT = 7  # Ceph's monitor ends itself at 5
-FAKETIME = "/usr/local/lib/faketime.so"
+CLOCK = "/usr/local/lib/clock.so"
 OFF_SECONDS = 7200
 
 
@@ -127,26 +128,22 @@ def store_disk_nearly_full(pair: Pair) -> Iterator[None]:
 
 @contextmanager
 def clock_off(pair: Pair, host: str, unit: str) -> Iterator[None]:
-    """One service sees a clock that is two hours ahead: hosts of the lab share the kernel's.
-
-    The library comes from this machine's package libfaketime; the hosts' images hold nothing of the kind.
-    """
-    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    assert libraries, "install the Debian package libfaketime (`make setup` does)"
-    library = base64.b64encode(libraries[0].read_bytes()).decode()
-    give(pair.lab, host, f"base64 -d >{FAKETIME} && chmod 644 {FAKETIME}", library)
-    folder = f"/run/systemd/system/{unit}.d"
-    words = (
-        f"LD_PRELOAD={FAKETIME} FAKETIME=+{OFF_SECONDS} FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1"
-    )
-    again = f"systemctl daemon-reload; systemctl restart {unit}"
-    pair.on(
-        host, f"mkdir -p {folder}; printf '[Service]\\nEnvironment={words}\\n' >{folder}/clock.conf; {again}"
-    )
+    """One service sees a clock that is two hours ahead, by a library that is made here (clock.c)."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "clock.so"
+        source = Path(__file__).with_name("clock.c")
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(made), str(source)], check=True)
+        library = base64.b64encode(made.read_bytes()).decode()
+    give(pair.lab, host, f"base64 -d >{CLOCK} && chmod 644 {CLOCK}", library)
+    drop_in = f"/run/systemd/system/{unit}.d"
+    words = f"LD_PRELOAD={CLOCK} CLOCK_AHEAD={OFF_SECONDS}"
+    again = f"systemctl daemon-reload && systemctl restart {unit}"
+    settings = f"printf '[Service]\\nEnvironment={words}\\n' >{drop_in}/clock.conf"
+    pair.on(host, f"mkdir -p {drop_in} && {settings} && {again}")
     try:
         yield
     finally:
-        pair.on(host, f"rm -rf {folder}; {again}; rm -f {FAKETIME}")
+        pair.on(host, f"rm -rf {drop_in} && {again}; rm -f {CLOCK}")
 
 
 @contextmanager
