@@ -195,7 +195,12 @@ def send_news(estate: Estate, text: str) -> str | None:
 def plan_expiry(estate: Estate) -> Keeping:
     """What an expiry would take. Raises Refused where the backups are not well: then nothing may go."""
     seen = look(estate)
-    worst = [remark for remark in judge(estate, seen, {}) if remark.level in (Level.CRITICAL, Level.UNKNOWN)]
+    worst = [
+        remark
+        for remark in judge(estate, seen, {})
+        if remark.level in (Level.CRITICAL, Level.UNKNOWN)
+        and remark.code != "room-short"  # an expiry mends it
+    ]
     if worst or seen.database is None:
         raise Refused(
             "backups-not-well",
