@@ -1,6 +1,7 @@
 """`make bench`: each number beside its limit or rival, in one run on one machine. Needs the lab up, and root.
 
-    bench.py [appserver] [restore] [pair] [verification] [outage] [--sizes 1,8] [--rounds 3]
+    bench.py [appserver] [restore] [pair] [verification] [outage] [--sizes 1,8]
+        [--rounds 3] [--print]
 
 Each part prints its table in Markdown and puts it into its section of docs/benchmarks.md. Losses are printed
 as plainly as wins. `restore`, `pair` and `verification` share one filling of each size, in GiB.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import appserver
 import nightly
@@ -20,11 +21,12 @@ import page
 import side_restore
 import whole_pair
 from filling import bench_database, grow_to
-from measure import ENV, Row, run, say
+from measure import ENV, Row, Stages, run, say
 
 from rmc_dr.errors import Error
 
 FILLED = ("restore", "verification", "pair")  # in this order: the last one makes the hosts anew
+Keep = Callable[[str, str], None]
 PARTS = ("appserver", *FILLED, "outage")
 
 
@@ -42,6 +44,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sizes", "--size", type=sizes, default=[1, 8], help="GiB, as 1,8")
     rounds = int(os.environ.get("RMC_DR_BENCH_ROUNDS", "3"))
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each thing is measured")
+    parser.add_argument("--print", action="store_true", help="leave docs/benchmarks.md as it is")
     given = parser.parse_args(words)
     unknown = [part for part in given.parts if part not in PARTS]
     if unknown or given.rounds < 1:
@@ -49,35 +52,38 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return given
 
 
-def keep(part: str, text: str) -> None:
-    """Show what a part has measured, and write it down before the next one begins."""
-    sys.stdout.write(f"\n## {part}\n\n{text}\n")
-    sys.stdout.flush()
-    page.write(part, text)
-
-
-def filled_parts(parts: Iterable[str], rounds: int, wanted: list[int]) -> None:
+def filled_parts(parts: Iterable[str], given: argparse.Namespace, keep: Keep) -> None:
     """The parts that need a database of a size; each section grows with every size that was measured."""
+    rounds = given.rounds
     rows: dict[str, list[Row]] = {part: [] for part in FILLED if part in parts}
-    stages: dict[int, list[dict[str, float]]] = {}
+    proven: Stages = {}
+    rebuilt: Stages = {}
     with bench_database():
-        for size in wanted:
+        for size in given.sizes:
             filled = grow_to(size)
             if "restore" in rows:
                 rows["restore"] += side_restore.bench(rounds, filled)
                 keep("restore", side_restore.section(rounds, rows["restore"]))
             if "verification" in rows:
-                rows["verification"] += nightly.bench(rounds, filled, stages)
-                keep("verification", nightly.section(rounds, rows["verification"], stages))
+                rows["verification"] += nightly.bench(rounds, filled, proven)
+                keep("verification", nightly.section(rounds, rows["verification"], proven))
             if "pair" in rows:
-                rows["pair"] += whole_pair.bench(rounds, filled)
-                keep("pair", whole_pair.section(rounds, rows["pair"]))
+                rows["pair"] += whole_pair.bench(rounds, filled, rebuilt)
+                keep("pair", whole_pair.section(rounds, rows["pair"], rebuilt))
 
 
 def main() -> None:
     given = arguments()
     parts = given.parts or list(PARTS)
     os.environ.update(ENV)
+
+    def keep(part: str, text: str) -> None:
+        """Show what a part has measured, and write it down before the next one begins."""
+        sys.stdout.write(f"\n## {part}\n\n{text}\n")
+        sys.stdout.flush()
+        if not given.print:
+            page.write(part, text)
+
     say(f"benchmark: {', '.join(parts)}; {given.rounds} rounds")
     run("rmc-dr", "lab", "up")
     try:
@@ -86,7 +92,7 @@ def main() -> None:
         if "outage" in parts:
             keep("outage", outage.bench(given.rounds))
         if set(FILLED) & set(parts):
-            filled_parts(parts, given.rounds, given.sizes)
+            filled_parts(parts, given, keep)
     except Error as error:
         sys.exit(f"{error.message}\n{error.hint}")
 

@@ -8,8 +8,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ ENV = {
     "RMC_DR_LANG": "en",
 }
 SHOWN = 2000
+# Size in GiB -> the seconds of each stage, round by round.
+Stages = dict[int, list[dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,18 @@ def growth(rows: Iterable[Row]) -> list[str]:
     return lines
 
 
+def medians(rounds: Sequence[Mapping[str, float]]) -> str:
+    """The median seconds of each stage over the rounds, in the stages' own order. Pure."""
+    names = dict.fromkeys(name for parts in rounds for name in parts)
+    told = {name: statistics.median(parts.get(name, 0.0) for parts in rounds) for name in names}
+    return ", ".join(f"{name} {seconds:.1f}" for name, seconds in told.items())
+
+
+def by_size(stages: Mapping[int, Sequence[Mapping[str, float]]]) -> str:
+    """What each size's stages took. Pure."""
+    return "; ".join(f"{size} GiB: {medians(rounds)}" for size, rounds in sorted(stages.items()))
+
+
 def say(text: str) -> None:
     """Progress, apart from the table."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
@@ -97,7 +112,9 @@ def run(*words: str, **more: Any) -> str:
     return _output(shlex.join(words), done)
 
 
+@cache
 def estate() -> Estate:
+    """The lab's estate, its vault open once the lab is up; read once, for it takes a second."""
     return load(INVENTORY)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import statistics
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
 import page
 from filling import Filled
-from measure import Row, in_shell, on, run, say, timed
+from measure import ENV, Row, Stages, by_size, in_shell, say, timed
 from side_restore import AS_POSTGRES, FOLDER, host, pgbackrest, quoted, restore, side_folder
 
 SETTINGS = "/etc/rmc-dr/verification/postgresql.conf"
@@ -21,8 +23,8 @@ checks every page, heap and index, dumps every database, asks the business check
 on the copy. Its stages, medians in seconds: {stages}."""
 
 
-def start() -> None:
-    """PostgreSQL on the restored files, with the settings of a verification, until it has left recovery."""
+def prepare() -> None:
+    """The settings of a verification, for the side folder."""
     fetch = quoted([*pgbackrest("archive-get"), "%f"]) + ' "%p"'
     settings = (
         f"include '{SETTINGS}'\ndata_directory = '{FOLDER}/data'\nunix_socket_directories = '{FOLDER}/run'\n"
@@ -30,13 +32,18 @@ def start() -> None:
     )
     target = f"{FOLDER}/postgresql.conf"
     in_shell(host(), f"cat >{target} && chmod 0644 {target}", settings)
+
+
+def start() -> None:
+    """PostgreSQL on the restored files, until it has left recovery."""
     # What pgBackRest and ALTER SYSTEM left there would win over the settings above.
-    on(host(), "truncate", "--size=0", f"{FOLDER}/data/postgresql.auto.conf")
-    words = (
-        f"{BINARIES}/pg_ctl", f"--pgdata={FOLDER}/data", "--wait", f"--timeout={PATIENCE_SECONDS}",
+    clear = f"truncate --size=0 {FOLDER}/data/postgresql.auto.conf"
+    words = [
+        *AS_POSTGRES, f"{BINARIES}/pg_ctl", f"--pgdata={FOLDER}/data", "--wait",
+        f"--timeout={PATIENCE_SECONDS}",
         f"--log={FOLDER}/log/postgres.log", f"--options=-c config_file={FOLDER}/postgresql.conf", "start",
-    )  # fmt: skip
-    on(host(), *AS_POSTGRES, *words)
+    ]  # fmt: skip
+    in_shell(host(), f"{clear} && {shlex.join(words)}")
 
 
 def stop() -> None:
@@ -50,7 +57,9 @@ def restore_and_start(label: str) -> None:
 
 
 def alone(label: str) -> float:
+    """Seconds of a restore and a start, of which nothing stays."""
     with side_folder():
+        prepare()
         try:
             return timed(lambda: restore_and_start(label))
         finally:
@@ -59,11 +68,16 @@ def alone(label: str) -> float:
 
 def verify() -> dict[str, float]:
     """Seconds of each stage of one verification. Ends the benchmark where it is red."""
-    verdict = json.loads(run("rmc-dr", "backup", "verify", "--database", "--json"))
+    words = ["rmc-dr", "backup", "verify", "--database", "--json"]
+    done = subprocess.run(words, env=ENV, capture_output=True, text=True, check=False)
+    verdict = json.loads(done.stdout or "{}")
+    red = [f"{one['name']}: {one['detail']}" for one in verdict.get("proofs", ()) if not one["green"]]
+    if done.returncode or red:
+        sys.exit(f"The verification is not green: {'; '.join(red) or done.stderr.strip()[-500:]}")
     return {name: float(seconds) for name, seconds in verdict["stages"].items()}
 
 
-def bench(rounds: int, filled: Filled, stages: dict[int, list[dict[str, float]]]) -> Sequence[Row]:
+def bench(rounds: int, filled: Filled, stages: Stages) -> Sequence[Row]:
     """``stages`` takes what each verification of this size was made of."""
     ours, theirs = [], []
     for number in range(rounds):
@@ -76,14 +90,5 @@ def bench(rounds: int, filled: Filled, stages: dict[int, list[dict[str, float]]]
     return [Row("backup verify --database", ALONE, ours, theirs, 1.3, filled.size)]
 
 
-def section(rounds: int, rows: Sequence[Row], stages: dict[int, list[dict[str, float]]]) -> str:
-    told = "; ".join(f"{size} GiB: {medians(parts)}" for size, parts in sorted(stages.items()))
-    return page.section(rounds, rows, [NOTE.format(stages=told)])
-
-
-def medians(rounds: Sequence[dict[str, float]]) -> str:
-    """The median of each stage over the rounds, in the stages' own order. Pure."""
-    names = dict.fromkeys(name for parts in rounds for name in parts)
-    return ", ".join(
-        f"{name} {statistics.median(parts.get(name, 0.0) for parts in rounds):.1f}" for name in names
-    )
+def section(rounds: int, rows: Sequence[Row], stages: Stages) -> str:
+    return page.section(rounds, rows, [NOTE.format(stages=by_size(stages))])

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 import page
 from filling import Filled, sql, wait_for_archive
-from measure import INVENTORY, Row, estate, run, say, timed
+from measure import INVENTORY, Row, Stages, by_size, estate, run, say, timed
+
+from rmc_dr.record import RunState, find, read
 
 AGAINST = "a single host from the same store, without Patroni, etcd and standby"
 NOTE = """Both begin with empty disks and end when the users are let in. The pair's is `rmc-dr rebuild pair`
 as it is, with its gates, host checks and journeys, and ends with a replicating standby; the single host's
 is `ansible-playbook tests/bench/single-host.yml`, the same roles with none of those. The pair's second host
 is installed at the same time, on the same disk and cores, and copied before the users are let in. Nothing
-is posted meanwhile."""
+is posted meanwhile. The pair's stages, between which rmc-dr looks and asks its gates, medians in seconds:
+{stages}."""
 
 
 def lose_pair() -> None:
@@ -41,7 +44,13 @@ def archive_everything() -> None:
     wait_for_archive(most=0)
 
 
-def bench(rounds: int, filled: Filled) -> Sequence[Row]:
+def stages_of_last() -> dict[str, float]:
+    """Seconds of each stage of the newest run on this machine."""
+    return {stage.name: stage.seconds for stage in RunState.of(read(find("last"))).stages}
+
+
+def bench(rounds: int, filled: Filled, stages: Stages) -> Sequence[Row]:
+    """``stages`` takes what each rebuild of this size was made of."""
     ours, theirs = [], []
     archive_everything()
     for number in range(rounds):
@@ -51,9 +60,10 @@ def bench(rounds: int, filled: Filled) -> Sequence[Row]:
         finally:
             # Also where the single host failed: the lab has its pair again.
             ours.append(rebuild_pair())
+        stages.setdefault(filled.size, []).append(stages_of_last())
         archive_everything()
     return [Row("rebuild pair", AGAINST, ours, theirs, 1.3, filled.size)]
 
 
-def section(rounds: int, rows: Sequence[Row]) -> str:
-    return page.section(rounds, rows, [NOTE])
+def section(rounds: int, rows: Sequence[Row], stages: Stages) -> str:
+    return page.section(rounds, rows, [NOTE.format(stages=by_size(stages))])

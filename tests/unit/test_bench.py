@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import struct
+import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
+from botocore.response import StreamingBody
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -163,8 +169,9 @@ def test_four_rows_fill_a_page_and_none_is_toasted():
 
 
 def test_stages_are_told_in_their_order():
-    assert nightly.medians([{"copy": 3.0, "pages": 1.0}, {"copy": 5.0, "pages": 2.0}, {"copy": 4.0}]) == (
-        "copy 4.0, pages 1.0"
+    rounds = [{"copy": 3.0, "pages": 1.0}, {"copy": 5.0, "pages": 2.0}, {"copy": 4.0, "pages": 1.5}]
+    assert measure.by_size({8: rounds[1:2], 1: rounds}) == (
+        "1 GiB: copy 4.0, pages 1.5; 8 GiB: copy 5.0, pages 2.0"
     )
 
 
@@ -200,8 +207,8 @@ def test_a_side_restore_touches_its_folder_alone(lab: None, monkeypatch: pytest.
     assert restore == (
         "verify1 runuser --user=postgres -- env PGBACKREST_PG1_PATH=/srv/bench/data"
         " PGBACKREST_LOCK_PATH=/srv/bench/lock PGBACKREST_SPOOL_PATH=/srv/bench/spool"
-        " pgbackrest --stanza=pair --log-level-console=detail --delta --archive-mode=off --type=default --set=20261125-010203F"
-        " --process-max=1 restore"
+        " pgbackrest --stanza=pair --log-level-console=detail --delta --archive-mode=off --type=default"
+        " --set=20261125-010203F --process-max=1 restore"
     )
 
 
@@ -218,6 +225,76 @@ def test_a_copy_is_stopped_and_removed_where_it_does_not_start(lab: None, monkey
     assert heard.commands[-2] == "verify1 rm -rf /srv/bench"
 
 
+def test_a_copy_is_started_without_what_the_restore_left(lab: None, monkeypatch: pytest.MonkeyPatch):
+    heard = Said(monkeypatch)
+    seconds = nightly.alone("20261125-010203F")
+    assert seconds >= 0
+    settings, restore, start, stop = heard.commands[2:6]
+    assert (
+        "include '/etc/rmc-dr/verification/postgresql.conf'\ndata_directory = '/srv/bench/data'" in settings
+    )
+    assert 'pgbackrest --stanza=pair archive-get %f "%p"\'' in settings
+    assert restore.endswith("--set=20261125-010203F restore")
+    assert start.startswith("verify1 truncate --size=0 /srv/bench/data/postgresql.auto.conf && runuser")
+    assert start.endswith("'--options=-c config_file=/srv/bench/postgresql.conf' start")
+    assert stop.endswith("--mode=immediate stop || ! pgrep --exact postgres")
+
+
+@pytest.mark.parametrize(
+    ("code", "proofs", "said"),
+    [
+        (1, [{"name": "amcheck", "green": False, "detail": "damaged: t"}], "amcheck: damaged: t"),
+        (3, [], "no"),
+    ],
+)
+def test_a_red_verification_is_no_measure(
+    monkeypatch: pytest.MonkeyPatch, code: int, proofs: list[dict[str, object]], said: str
+):
+    out = json.dumps({"proofs": proofs, "stages": {}})
+    done = subprocess.CompletedProcess([], code, out, "no")
+    monkeypatch.setattr(nightly.subprocess, "run", lambda *_words, **_more: done)
+    with pytest.raises(SystemExit) as refused:
+        nightly.verify()
+    assert said in str(refused.value)
+
+
+class FakeStore:
+    """An S3 client that has objects of zeros of these sizes."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        self.sizes = sizes
+
+    def get_object(self, **named: str) -> dict[str, StreamingBody]:
+        size = self.sizes[named["Key"]]
+        return {"Body": StreamingBody(io.BytesIO(bytes(size)), size)}
+
+
+def test_the_limit_writes_what_the_restore_wrote(estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sizes = {"a": 100_001, "b": 50_000}
+    monkeypatch.setattr(limit, "CHUNK", 1 << 12)
+    monkeypatch.setattr(limit, "client", lambda _estate, _key: FakeStore(sizes))
+    target = tmp_path / "out"
+    limit.bring(estate, list(sizes), 2.0, limit.frames(), target, threading.Barrier(1))
+    assert 0 <= 2 * sum(sizes.values()) - target.stat().st_size < limit.CHUNK
+
+
+def test_the_limit_is_measured_with_a_process_for_each_core(
+    estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sizes = {str(number): 10_000 for number in range(8)}
+    monkeypatch.setattr(limit, "CHUNK", 1 << 12)
+    monkeypatch.setattr(limit, "client", lambda _estate, _key: FakeStore(sizes))
+    monkeypatch.setattr(limit, "objects_of", lambda _estate, _label: sizes)
+    monkeypatch.setattr(limit, "estate", lambda: estate)
+    monkeypatch.setattr(limit.content, "STATE", tmp_path)
+    assert 0 < limit.limit("20261125-010203F", 160_000) < 60
+    assert not list(tmp_path.glob("bench-*"))
+    del sizes["0"]
+    monkeypatch.setattr(limit, "objects_of", lambda _estate, _label: {"0": 1, **sizes})
+    with pytest.raises(SystemExit):
+        limit.limit("20261125-010203F", 160_000)
+
+
 def test_the_pair_is_rebuilt_where_the_single_host_fails(lab: None, monkeypatch: pytest.MonkeyPatch):
     heard = Said(monkeypatch)
     monkeypatch.setattr(whole_pair, "archive_everything", lambda: None)
@@ -227,7 +304,7 @@ def test_the_pair_is_rebuilt_where_the_single_host_fails(lab: None, monkeypatch:
 
     monkeypatch.setattr(whole_pair, "single_host", fails)
     with pytest.raises(SystemExit):
-        whole_pair.bench(1, filling.Filled(1, "20261125-010203F"))
+        whole_pair.bench(1, filling.Filled(1, "20261125-010203F"), {})
     assert heard.commands == [
         "rmc-dr lab break db1 --how blank",
         "rmc-dr lab break db2 --how blank",
