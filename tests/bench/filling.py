@@ -95,12 +95,21 @@ def bench_database() -> Iterator[None]:
         say(f"not finished: {problem}")  # what follows may fail as well, and would hide it
         raise
     finally:
-        say("dropping the database bench, and taking a small full backup")
-        sql(f"drop database if exists {DATABASE} with (force)")
-        sql("checkpoint")
-        run("rmc-dr", "backup", "run", "--database", "--full")
-        for host in estate().group("dbserver"):
-            give_back(host.name)
+        if exists():
+            drop()
+
+
+def exists() -> bool:
+    return DATABASE in sql("select datname from pg_database").split()
+
+
+def drop() -> None:
+    say("dropping the database bench, and taking a small full backup")
+    sql(f"drop database {DATABASE} with (force)")
+    sql("checkpoint")
+    run("rmc-dr", "backup", "run", "--database", "--full")
+    for host in estate().group("dbserver"):
+        give_back(host.name)
 
 
 def give_back(host: str) -> None:
@@ -110,7 +119,7 @@ def give_back(host: str) -> None:
 
 def grow_to(size: int) -> Filled:
     """Fill up to so many GiB, and take a full backup. Ends the benchmark where there is no room for it."""
-    if DATABASE not in sql("select datname from pg_database").split():
+    if not exists():
         sql(f"create database {DATABASE}")
     there = int(
         sql("select count(*) from pg_class where relname like 'fill\\_%' and relkind = 'r'", DATABASE)

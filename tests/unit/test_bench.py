@@ -315,13 +315,21 @@ def test_the_pair_is_rebuilt_where_the_single_host_fails(lab: None, monkeypatch:
 def test_the_database_is_dropped_and_a_small_backup_taken_whatever_happens(
     lab: None, monkeypatch: pytest.MonkeyPatch
 ):
-    heard = Said(monkeypatch)
+    heard = Said(monkeypatch, {"datname": "postgres\nbench"})
     monkeypatch.setattr(filling, "primary", lambda: "db1")
     with pytest.raises(KeyboardInterrupt), filling.bench_database():
         raise KeyboardInterrupt
-    assert "drop database if exists bench with (force)" in heard.commands[0]
+    assert "drop database bench with (force)" in heard.commands[1]
     assert "rmc-dr backup run --database --full" in heard.commands
     assert heard.commands[-2:] == ["db1 fstrim /srv || true", "db2 fstrim /srv || true"]
+
+
+def test_where_nothing_was_filled_nothing_is_dropped(lab: None, monkeypatch: pytest.MonkeyPatch):
+    heard = Said(monkeypatch, {"datname": "postgres\nmanagement"})
+    monkeypatch.setattr(filling, "primary", lambda: "db1")
+    with filling.bench_database():
+        pass
+    assert len(heard.commands) == 1
 
 
 def test_without_room_nothing_is_filled(lab: None, monkeypatch: pytest.MonkeyPatch):
