@@ -55,8 +55,8 @@ locale: setup  ## Collect the sentences to translate, and compile the translatio
 	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	@$(BIN)/pybabel -q compile -d rmc_dr/locale -D rmc_dr
 
-bench: setup  ## Ratios against the limit and against doing it by hand, about 15 min
-	@echo "== Benchmarks (about 15 min; needs the lab)"
+bench: setup  ## Ratios against the limit and against rivals, about 2.5 h (an estimate); writes docs/benchmarks.md
+	@echo "== Benchmarks (about 2.5 h, an estimate; needs the lab and 40 GiB of room; parts alone: docs/benchmarks.md)"
 	@$(BIN)/python tests/bench/bench.py
 
 test-all: lint unit fresh-lab  ## Everything, the long tests included, about 5 h; writes docs/proof.json and the fault table
