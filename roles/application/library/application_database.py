@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Brings an application's database to a release's schema, and lets the journey's user in.
 
-Runs on the primary. SQL and secrets go to psql through its standard input, never through its arguments. The migrations
-that have not run yet, the schema and the user are one transaction: whatever fails leaves nothing behind.
+Runs on the primary. SQL and secrets go to psql through its standard input, never through its arguments.
+Migrations that have not run yet, schema and user are one transaction: what fails leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ DOCUMENTATION = """
 module: application_database
 short_description: Apply a release's schema as the database's owner
 description:
-  - Idempotent where the release's SQL is; reports changed when tables appeared, the user changed or a migration ran.
+  - Idempotent where the release's SQL is; reports changed when tables appeared, the user changed, or a
+    migration ran.
   - Each migration runs once, in the order of the names; returns in C(migrated) those that ran now.
 options:
   database: {description: The application's database., type: str, required: true}
@@ -87,9 +88,7 @@ def bring(given: dict[str, object], hashed: str) -> dict[str, object]:
     elif todo:
         migrations = steps(owner, todo, given["migrations"], digests, given["release"])
         seconds += MIGRATION_SECONDS * len(todo)
-    text = script(
-        database, migrations, given["schema"], given["journey_sql"] or "", given["user"], hashed
-    )
+    text = script(database, migrations, given["schema"], given["journey_sql"] or "", given["user"], hashed)
     said = run(database, text, role=owner, seconds=seconds)
     migrated = [] if empty else todo
     return {"changed": changed(said) or bool(todo), "applied": True, "migrated": migrated}

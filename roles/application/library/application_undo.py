@@ -5,7 +5,15 @@ from __future__ import annotations
 
 import subprocess
 
-from ansible.module_utils.application_sql import MIGRATION_SECONDS, NAME, SqlFailed, Wrong, run, undo, undo_name
+from ansible.module_utils.application_sql import (
+    MIGRATION_SECONDS,
+    NAME,
+    SqlFailed,
+    Wrong,
+    run,
+    undo,
+    undo_name,
+)
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
@@ -15,7 +23,7 @@ description: Runs NAME.undo.sql of each, and forgets that it ran. All of them or
 options:
   database: {description: The application's database., type: str, required: true}
   names: {description: The migrations to take back., type: list, elements: str, required: true}
-  migrations: {description: "File name of each migration of the release to its SQL.", type: dict, required: true}
+  migrations: {description: "File name of the release's migrations to SQL.", type: dict, required: true}
 author: [rmc-dr]
 """
 

@@ -1,8 +1,8 @@
 """SQL for an application's database, run by psql on the primary through the socket of the host itself.
 
-Nobody else can be the schema's owner: that role has no password and cannot log in, so that neither the network nor the
-vault holds a way to it. A release's migrations run inside a function of the owner's own, where PostgreSQL refuses both
-to leave the role and to end the transaction.
+Nobody else can be the schema's owner: that role has no password and cannot log in, so that neither network
+nor vault holds a way to it. A release's migrations run inside a function of the owner's own, where PostgreSQL
+refuses both to leave the role and to end the transaction.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ begin
     execute step;
 exception when data_exception then
     raise exception using errcode = sqlstate,
-        message = 'a value does not fit (SQLSTATE ' || sqlstate || '); which one is not told, it may be a patient''s';
+        message = 'a value does not fit (SQLSTATE ' || sqlstate || '), which may be a patient''s';
 end
 $rmc_dr$;
 set local statement_timeout = '{seconds}s';
@@ -52,6 +52,8 @@ set local statement_timeout = '{seconds}s';
 AFTERWARDS = """drop function {function}(text);
 set local statement_timeout = '{seconds}s';
 """
+NOTE = "insert into rmc_dr.migrations (name, sha256, release, how) values"
+FORGET = "delete from rmc_dr.migrations where name ="
 
 
 class SqlFailed(Exception):
@@ -128,8 +130,7 @@ def steps(
     return _inside(
         owner,
         (
-            f"\\echo {STEP}{name}\nselect {FUNCTION}({literal(texts[name])});\n"
-            + _as_superuser(owner, _note(name, digests[name], release, "run"))
+            _step(name, texts) + _as_superuser(owner, _note(name, digests[name], release, "run"))
             for name in names
         ),
     )
@@ -147,12 +148,15 @@ def undo(owner: str, names: Sequence[str], texts: Mapping[str, str]) -> str:
     parts = _inside(
         owner,
         (
-            f"\\echo {STEP}{undo_name(name)}\nselect {FUNCTION}({literal(texts[undo_name(name)])});\n"
-            + _as_superuser(owner, f"delete from rmc_dr.migrations where name = {literal(name)};\n")
+            _step(undo_name(name), texts) + _as_superuser(owner, f"{FORGET} {literal(name)};\n")
             for name in sorted(names, reverse=True)
         ),
     )
     return f"begin;\n{parts}commit;\n"
+
+
+def _step(name: str, texts: Mapping[str, str]) -> str:
+    return f"\\echo {STEP}{name}\nselect {FUNCTION}({literal(texts[name])});\n"
 
 
 def undo_name(name: str) -> str:
@@ -170,4 +174,4 @@ def _as_superuser(owner: str, statement: str) -> str:
 
 def _note(name: str, digest: str, release: str, how: str) -> str:
     values = ", ".join(map(literal, (name, digest, release, how)))
-    return f"insert into rmc_dr.migrations (name, sha256, release, how) values ({values});\n"
+    return f"{NOTE} ({values});\n"
