@@ -94,8 +94,12 @@ def rolled_back(newest_first: Iterable[Release]) -> list[Release]:
 
 
 def window(rows: Sequence[Release]) -> Window | None:
-    """How long users were out, by the newest deploys that measured it. Pure; None where none did."""
-    seconds = [row.users_out_seconds for row in rows if row.users_out_seconds is not None][:MEASURED]
+    """How long users were out, by the newest deploys that measured it. Pure; None where none did.
+
+    One that found its release in place has restarted nothing, and does not count.
+    """
+    switched = (row for row in rows if row.before != row.release)
+    seconds = [row.users_out_seconds for row in switched if row.users_out_seconds is not None][:MEASURED]
     if not seconds:
         return None
     return Window(round(median(seconds), 1), min(seconds), max(seconds), len(seconds))

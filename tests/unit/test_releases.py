@@ -62,6 +62,8 @@ def test_the_window_is_what_was_measured() -> None:
     assert window([row(DEPLOY, "1", "0", 1, users_out_seconds=None)]) is None
     rows = [row(DEPLOY, "1", "0", 1, users_out_seconds=seconds) for seconds in (9.0, 7.0, 20.0)]
     assert window(rows) == Window(9.0, 7.0, 20.0, 3)
+    again = row(DEPLOY, "1", "1", 2, users_out_seconds=0.2)
+    assert window([again, *rows]) == window(rows)
     assert window(rows * 10) == Window(9.0, 7.0, 20.0, 10)
 
 
