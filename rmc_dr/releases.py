@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
@@ -14,6 +14,7 @@ from rmc_dr.record import runs
 DEPLOY, BACK = "deploy", "deploy-back"
 PLANS = (DEPLOY, BACK)
 MEASURED = 10
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Release:
     release: str
     before: str
     operator: str
-    at: datetime | None
+    at: datetime
     state: str
     notes: str
     training: bool | None
@@ -55,6 +56,7 @@ def history(estate: str, application: str | None = None) -> list[Release]:
     """Every deploy of an estate that this machine remembers, newest first."""
     states = (run.state for run in runs())
     found = [read(state) for state in states if state.estate == estate and state.plan in PLANS]
+    found.sort(key=lambda row: row.at, reverse=True)
     return [row for row in rolled_back(found) if application in (None, row.application)]
 
 
@@ -69,7 +71,7 @@ def read(state: RunState) -> Release:
         release=str(came.get("release") or options.get("release") or ""),
         before=str(came.get("before") or options.get("before") or ""),
         operator=state.operator,
-        at=state.started,
+        at=state.started or state.last_time or EPOCH,
         state=str(came.get("state") or state.outcome or ""),
         notes=str(options.get("notes") or ""),
         training=options.get("training"),
@@ -82,7 +84,7 @@ def read(state: RunState) -> Release:
 
 def rolled_back(newest_first: Iterable[Release]) -> list[Release]:
     """The same, with the moment at each deploy that a later going back undid. Pure."""
-    left: dict[tuple[str, str], datetime | None] = {}
+    left: dict[tuple[str, str], datetime] = {}
     rows = []
     for row in newest_first:
         if row.what == BACK and row.state == "deployed":

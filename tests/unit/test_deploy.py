@@ -137,8 +137,8 @@ def go(estate: Estate, terms: Terms = TERMS, **words: Any) -> deploy.Deployed:
     return deploy.deploy(estate, prepared, terms, [], **words)
 
 
-def last() -> RunState:
-    return RunState.of(read(find("last")))
+def last(run: str = "last") -> RunState:
+    return RunState.of(read(find(run)))
 
 
 def deployed(estate: Estate) -> str:
@@ -176,8 +176,8 @@ def test_what_was_accepted_is_kept_and_only_where_it_decided(copied: Estate, wor
     assert last().accepted == ()
     world.expired = True
     terms = Terms("紧急修正", True, without_consent="night, users out")
-    go(copied, terms, expired="the vendor's word")
-    kept = [(event.event, event.get("reason")) for event in last().accepted]
+    done = go(copied, terms, expired="the vendor's word")
+    kept = [(event.event, event.get("reason")) for event in last(done.run).accepted]
     assert kept == [
         ("kit-expired-accepted", "the vendor's word"),
         ("consent-not-asked", "night, users out"),
