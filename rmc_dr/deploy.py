@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rmc_dr import deployed, journey, migrations, releases
+from rmc_dr import content, deployed, journey, migrations, releases
 from rmc_dr.backups import BackupsObservation
 from rmc_dr.command import Listener, Work, at_work, plan_of
 from rmc_dr.deploy_pass import Pass, play, sick_ones, tell
@@ -24,6 +24,7 @@ from rmc_dr.observe.backups import observe_backups
 from rmc_dr.observe.migrations import observe_migrations
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.pair import PairObservation, Role, verdict
+from rmc_dr.plans import with_hosts
 from rmc_dr.release_terms import Terms
 from rmc_dr.releases import BACK, DEPLOY, Window
 
@@ -74,7 +75,7 @@ def prepare(estate: Estate, name: str, release: str, accept_expired_kit: str | N
     todo = _pending(estate, app, migrations.of_release(digests, name, release), observe_pair(estate))
     backup = young_enough(observe_backups(estate, {}), estate.config.backup.migration_hours) if todo else YES
     return Prepared(
-        plan_of(DEPLOY, name),
+        _placed(estate, plan_of(DEPLOY, name)),
         name,
         release,
         app.release,
@@ -169,7 +170,15 @@ def roll_back(
 def plan_back(estate: Estate, name: str) -> Plan:
     """Going back by hand leaves the database alone. Raises BadInput for an unknown application."""
     plan = plan_of(BACK, _application(estate, name).name)
-    return replace(plan, stages=tuple(stage for stage in plan.stages if stage.name != "undo"))
+    return _placed(
+        estate, replace(plan, stages=tuple(stage for stage in plan.stages if stage.name != "undo"))
+    )
+
+
+def _placed(estate: Estate, plan: Plan) -> Plan:
+    """The plan with the hosts that each stage works on."""
+    playbook = content.root() / "playbooks" / f"{plan.name}.yml"
+    return replace(plan, stages=with_hosts(plan.stages, playbook, estate, lambda _stage: {}))
 
 
 def _application(estate: Estate, name: str) -> Application:
