@@ -145,14 +145,16 @@ def deploy(
 
 
 def roll_back(
-    estate: Estate, plan: Plan, listeners: Sequence[Listener], break_lock: str | None = None
+    estate: Estate, plan: Plan, terms: Terms, listeners: Sequence[Listener], break_lock: str | None = None
 ) -> Deployed:
     """Go back to the release before the current one, from the host's own disk; the database stays as it is.
 
-    Raises Locked or Refused before anything changes; Interrupted or Error afterwards.
+    Of the terms everything may be left out: going back is what an emergency needs. Raises Locked or Refused
+    before anything changes; Interrupted or Error afterwards.
     """
     app = _application(estate, plan.target)
-    with at_work(estate, plan, Request(BACK, app.name), listeners, break_lock) as work:
+    request = Request(BACK, app.name, {} if terms == Terms() else terms.record())
+    with at_work(estate, plan, request, listeners, break_lock) as work:
         sick = sick_ones(work, app)
         tried = play(work, app, "back", sick, deploy_from_host=True)
         if problem := tried.problem:

@@ -16,6 +16,7 @@ from rmc_dr.i18n import _
 LONGEST_NOTES = 8000
 LARGEST_FILE = 1 << 20
 CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+PATH = re.compile(r"[/~.]\S*|\S+\.(txt|md)")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,16 @@ class Terms:
 
 def read_notes(given: str) -> str:
     """The notes, out of the file where the words name one. Raises BadInput unless they are Chinese text."""
-    text = _file(Path(given)) if os.path.isfile(given) else given  # noqa: PTH113 (a long text is no path)
+    if os.path.isfile(given):  # noqa: PTH113 (a long text is no path)
+        text = _file(Path(given))
+    elif PATH.fullmatch(given):
+        raise BadInput(
+            "notes-unreadable",
+            _("There is no file {path}.").format(path=given),
+            _("Save the release notes as plain text in UTF-8."),
+        )
+    else:
+        text = given
     text = "\n".join(line.rstrip() for line in text.strip().splitlines())
     if not CHINESE.search(text) or "\0" in text:
         raise BadInput(
@@ -89,6 +99,16 @@ def _file(path: Path) -> str:
         _("{path} is no text.").format(path=path),
         _("Save the release notes as plain text in UTF-8."),
     )
+
+
+def refuse_both(terms: Terms) -> None:
+    """Raises BadInput where somebody agreed and nobody was asked."""
+    if terms.consent and terms.without_consent:
+        raise BadInput(
+            "consent-twice",
+            _("Either somebody agreed, or nobody was asked."),
+            _("Give --consent WHO or --without-consent REASON, not both."),
+        )
 
 
 def require(terms: Terms, application: str, release: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from rmc_dr.i18n import _
@@ -123,7 +124,8 @@ def training_word(training: bool | None) -> str:
 def consent_words(consent: Mapping[str, Any] | None, without: str | None) -> str:
     """Who agreed and when, or why nobody was asked."""
     if consent:
-        return f"{consent.get('by', '')}, {consent.get('at', '')}"
+        at = datetime.fromisoformat(str(consent["at"])).astimezone()
+        return f"{consent['by']}, {at:%Y-%m-%d %H:%M %z}"
     return _("NOBODY was asked: {reason}").format(reason=without) if without else _("not done")
 
 

@@ -94,6 +94,7 @@ def _back(context: Context, application: str, options: dict[str, Any]) -> None:
     from rmc_dr.cli.rebuild import confirm, listeners, show_plan
 
     estate = context.estate()
+    terms = _given(context, options)
     plan = story.plan_back(estate, application)
     show_plan(context, plan)
     if not context.json:
@@ -102,7 +103,7 @@ def _back(context: Context, application: str, options: dict[str, Any]) -> None:
     if options["plan_only"]:
         return
     confirm(application, options["yes"])
-    _show(context, story.roll_back(estate, plan, listeners(context), options["break_lock"]))
+    _show(context, story.roll_back(estate, plan, terms, listeners(context), options["break_lock"]))
 
 
 def _given(context: Context, options: dict[str, Any]) -> Terms:
@@ -110,7 +111,7 @@ def _given(context: Context, options: dict[str, Any]) -> Terms:
     from datetime import UTC, datetime
 
     from rmc_dr.plans.moment import parse
-    from rmc_dr.release_terms import Terms, read_notes
+    from rmc_dr.release_terms import Terms, read_notes, refuse_both
 
     now, agreed = datetime.now(UTC), None
     if options["consent_at"]:
@@ -122,7 +123,9 @@ def _given(context: Context, options: dict[str, Any]) -> Terms:
         without_consent=(options["without_consent"] or "").strip(),
     )
     who = (options["consent"] or "").strip()
-    return terms.with_consent(who, now) if who else terms
+    terms = terms.with_consent(who, now) if who else terms
+    refuse_both(terms)
+    return terms
 
 
 def _asked(terms: Terms) -> Terms:

@@ -116,7 +116,7 @@ def _release(report: Report) -> list[tuple[str, str]]:
         ),
         (_("Migrations"), ", ".join(came.get("migrated") or ()) or _("none")),
     ]
-    if report.plan == "deploy":
+    if "training" in terms:
         rows += [
             (_("Release notes"), str(terms.get("notes") or _("not done"))),
             (_("Training of the users"), training_word(terms.get("training"))),

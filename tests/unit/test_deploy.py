@@ -139,15 +139,15 @@ def test_a_rollback_takes_the_hosts_own_copy(copied: Estate, world: World) -> No
     world.plan = [passed("1.1.0", "1.0.0")]
     plan = deploy.plan_back(copied, "management")
     assert [stage.name for stage in plan.stages] == ["back"]
-    done = deploy.roll_back(copied, plan, [])
+    done = deploy.roll_back(copied, plan, Terms(), [])
     assert world.played == [("deploy", {"deploy_application": "management", "deploy_from_host": True})]
-    assert (done.release, last().plan) == ("1.0.0", "deploy-back")
+    assert (done.release, last().plan, last().about["options"]) == ("1.0.0", "deploy-back", {})
 
 
 def test_a_rollback_that_fails_says_what_is_current(copied: Estate, world: World) -> None:
     world.plan = [failed("1.1.0", switched=False)]
     with pytest.raises(Error) as caught:
-        deploy.roll_back(copied, deploy.plan_back(copied, "management"), [])
+        deploy.roll_back(copied, deploy.plan_back(copied, "management"), Terms(), [])
     assert (caught.value.code, "Current is 1.1.0" in caught.value.hint) == ("rollback-failed", True)
 
 

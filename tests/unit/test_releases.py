@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -22,12 +24,14 @@ from rmc_dr.cli import deploy as cli
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import DEPLOYED_FILE, Estate
 from rmc_dr.model import Plan, Request
+from rmc_dr.observe import pulse
 from rmc_dr.observe.pulse import longest_gap
 from rmc_dr.record import Journal, find, read
-from rmc_dr.release_terms import LARGEST_FILE, LONGEST_NOTES, Terms, read_notes, require
+from rmc_dr.release_terms import LARGEST_FILE, LONGEST_NOTES, Terms, read_notes, refuse_both, require
 from rmc_dr.releases import BACK, DEPLOY, Release, Window, rolled_back, window
 from rmc_dr.report import build
 from rmc_dr.report.text import exceptions, particulars
+from rmc_dr.words import consent_words
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WHOLE = Terms("修正", True, "李主任", NOW)
@@ -95,11 +99,61 @@ def test_notes_are_text_or_a_file_and_chinese(tmp_path: Path) -> None:
         assert read_notes(str(tmp_path / name)) == "修正报表打印"
 
 
-@pytest.mark.parametrize("given_", ["", "printing mended", "/no/such/file", "修正\0", "x" * 300])
+@pytest.mark.parametrize("given_", ["", "printing mended", "修正\0", "x" * 300])
 def test_notes_that_the_hospital_could_not_read_are_refused(given_: str) -> None:
     with pytest.raises(BadInput) as caught:
         read_notes(given_)
     assert caught.value.code == "notes-not-chinese"
+
+
+@pytest.mark.parametrize("given_", ["/srv/说明.txt", "./发布说明", "说明.txt", "~/说明.md"])
+def test_a_file_that_is_not_there_is_no_text(given_: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_notes(given_)
+    assert caught.value.code == "notes-unreadable"
+    assert read_notes("修正 说明.txt 的打印") == "修正 说明.txt 的打印"
+
+
+def test_who_agreed_was_asked() -> None:
+    refuse_both(WHOLE)
+    with pytest.raises(BadInput) as caught:
+        refuse_both(replace(WHOLE, without_consent="night"))
+    assert caught.value.code == "consent-twice"
+    agreed = datetime(2026, 11, 24, 12).astimezone()
+    assert consent_words({"by": "李主任", "at": agreed.isoformat()}, None).startswith(
+        "李主任, 2026-11-24 12:00 "
+    )
+
+
+def test_a_pulse_counts_only_what_is_ready(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [200, 503, httpx.ConnectError("refused"), 200]
+
+    class Server:
+        def __init__(self, *_arguments: Any) -> None: ...
+
+        def __enter__(self) -> Server:
+            return self
+
+        def __exit__(self, *_error: object) -> None: ...
+
+        def request(self, method: str, path: str) -> httpx.Response:
+            assert (method, path) == ("GET", "/health/ready")
+            answer = answers.pop(0) if answers else 503
+            if isinstance(answer, Exception):
+                raise answer
+            return httpx.Response(answer)
+
+    monkeypatch.setattr(pulse, "Https", Server)
+    monkeypatch.setattr(pulse, "PAUSE_SECONDS", 0.01)
+    with pulse.Pulse(estate) as watched:
+        while not watched.beats():
+            time.sleep(0.001)
+        since = time.monotonic()
+        while answers:
+            time.sleep(0.001)
+    out = watched.out_seconds(since)
+    assert out is not None
+    assert 0.02 < out < 5
 
 
 def test_notes_have_a_measure(tmp_path: Path) -> None:
