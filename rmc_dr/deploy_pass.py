@@ -67,10 +67,13 @@ def play(work: Work, app: Application, stage: str, sick: frozenset[str], **varia
     """Play the stage, then travel: the application itself, and every other that was well."""
     began = datetime.now(UTC)
     with Pulse(work.estate) as pulse:
-        _soon(pulse)
+        _wait_for_beat(pulse, 0.0)
         since = time.monotonic()
         outcome = work.attempt(stage, deploy_application=app.name, **variables)
-        checks = _travel(work, app, stage, sick) if outcome.status == "ok" else ()
+        checks: tuple[Check, ...] = ()
+        if outcome.status == "ok":
+            _wait_for_beat(pulse, time.monotonic())
+            checks = _travel(work, app, stage, sick)
         out = pulse.out_seconds(since)
     if outcome.status == "canceled":
         raise Interrupted(
@@ -83,10 +86,10 @@ def play(work: Work, app: Application, stage: str, sick: frozenset[str], **varia
     return Pass(outcome, checks, None if out is None else round(out, 1), began)
 
 
-def _soon(pulse: Pulse) -> None:
-    """Wait a little until the servers were seen ready; a deploy goes on without that as well."""
+def _wait_for_beat(pulse: Pulse, after: float) -> None:
+    """Wait a little until the servers were seen ready after that; a deploy goes on without it as well."""
     deadline = time.monotonic() + BEAT_SECONDS
-    while not pulse.beats() and time.monotonic() < deadline:
+    while not pulse.beats(after) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 

@@ -52,9 +52,9 @@ class Pulse:
         known = [gap for gap in gaps if gap is not None]
         return max(known) if known and len(known) == len(gaps) else None
 
-    def beats(self) -> bool:
-        """Whether every server was ready once."""
-        return all(self._ready.values())
+    def beats(self, after: float = 0.0) -> bool:
+        """Whether every server was ready at least once after that moment of the steady clock."""
+        return all(moments and moments[-1] > after for moments in self._ready.values())
 
     def _watch(self, host: Host) -> None:
         port = self._estate.config.applications.port

@@ -78,7 +78,7 @@ class Still:
     def __exit__(self, *_error: object) -> None:
         pass
 
-    def beats(self) -> bool:
+    def beats(self, _after: float) -> bool:
         return True
 
     def out_seconds(self, _since: float) -> float | None:
