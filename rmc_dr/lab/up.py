@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from rmc_dr import backup_record
+from rmc_dr import backup_record, deployed
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.gates import PRIMARY_EXISTS
@@ -47,6 +47,8 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
     preflight.check(estate)
     with only_one_command():
         presence.take(estate)
+        if fresh:
+            deployed.forget(estate)
         estate = presence.with_secrets(estate)
         manifest = _kit(estate, say)
         network.up(estate.config.network)
