@@ -255,9 +255,7 @@ def _room(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
     for name, room in seen.surroundings.room.items():
         if room.share >= FULL_SHARE:
             grade = Level.CRITICAL if room.share >= OUT_SHARE else Level.WARNING
-            text = _("room short: {percent:.0f} % of {what} is used").format(
-                percent=room.share * 100, what=name
-            )
+            text = _("room short: {share:.0%} of {what} is used").format(share=room.share, what=name)
             yield Remark(grade, "room-short", text)
 
 
