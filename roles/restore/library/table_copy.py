@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Copies one table from a copy that is looked into onto the primary, under another name; all of it or nothing."""
+"""Copies one table out of the inspected copy onto the primary, under another name: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ module: table_copy
 short_description: Copy a table between two hosts over SSH
 description:
   - Runs on the control machine; the rows pass through its memory, never over its disk.
-  - The new table holds columns and rows, no key, index or trigger, and belongs to the superuser alone. It comes to
-    be in one transaction, which is committed only once every row has arrived.
-  - Refuses where the table is not in the source, the name is taken, the target takes no writes, or lacks room.
+  - The new table holds columns and rows, no key, index or trigger, and belongs to the superuser alone. It is
+    made in one transaction, which is committed only once every row has arrived.
+  - Refuses where the source has no such table, the name is taken, or the target takes no writes, has no room.
 options:
   source: {description: Words of ssh up to the remote command., type: list, elements: str, required: true}
   socket: {description: Folder of the source's socket., type: path, required: true}
@@ -66,6 +66,7 @@ do $$ begin if (select count(*) from {new}) <> {rows} then raise data_exception;
 commit;
 select 'committed';
 """
+GIVE = "copy (select * from {table}) to stdout;\n"
 CHUNK = 1 << 20
 ASK_SECONDS = 60
 # The rows once more as WAL, and some that is nobody's.
@@ -141,8 +142,8 @@ def copy(given: dict) -> int:
     _refuse_without_room(target, given["data"], found["bytes"])
     comment = text(f"As of {given['moment']}, brought back by rmc-dr.")
     begin = SAME + BEGIN.format(new=new, columns=found["columns"], comment=comment)
-    out = f"{SAME}copy (select * from {name(given['schema'], given['table'])}) to stdout;\n"
-    return stream(source, out, target, begin, new)
+    out = GIVE.format(table=name(given["schema"], given["table"]))
+    return stream(source, SAME + out, target, begin, new)
 
 
 def _refuse_target(seen: dict, given: dict) -> None:
@@ -190,6 +191,7 @@ def stream(source: Side, out: str, target: Side, begin: str, new: str) -> int:
         except BrokenPipeError:
             broken = True
             giving.kill()
+            giving.stdout.close()
             for one in (giving, taking):
                 with contextlib.suppress(BrokenPipeError):
                     one.stdin.close()
