@@ -84,7 +84,8 @@ def take_back(estate: Estate, plan: TablePlan, on_event: OnEvent, break_lock: st
         facts: Any = outcome.facts.get(plan.primary)
         told: Any = facts.get("table") if isinstance(facts, Mapping) else None
         ok = outcome.status == "ok" and isinstance(told, Mapping)
-        about = {"table": str(plan.table), "as": plan.new, **(told if ok else {})}
+        rows = int(told["rows"]) if ok else None
+        about = {"table": str(plan.table), "as": plan.new, "rows": rows}
         backup_record.append(
             estate.name, Entry("table", started, datetime.now(UTC), ok, plan.to, plan.primary, about)
         )
@@ -94,7 +95,7 @@ def take_back(estate: Estate, plan: TablePlan, on_event: OnEvent, break_lock: st
             _("Stopped; nothing of the table stays, unless its last row had arrived."),
             _("The command can be given again."),
         )
-    if not ok:
+    if rows is None:
         failure = outcome.failures[0] if outcome.failures else None
         said = failure.message if failure else _("the playbook was ended in the middle")
         kind = Refused if failure and failure.refused else Error
@@ -107,7 +108,7 @@ def take_back(estate: Estate, plan: TablePlan, on_event: OnEvent, break_lock: st
                 "The living table was not touched; look into the copy with `rmc-dr restore psql {name}`."
             ).format(name=plan.table.database),
         )
-    return TableBack(plan, int(told["rows"]), float(told["seconds"]))
+    return TableBack(plan, rows, float(told["seconds"]))
 
 
 def _primary(estate: Estate) -> str:

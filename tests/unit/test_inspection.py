@@ -256,7 +256,7 @@ def test_its_name_always_fits(name: str) -> None:
 
 
 def back(rows: int) -> Outcome:
-    return Outcome("ok", 1.0, facts={"db1": {"table": {"rows": rows, "seconds": 1.5}}})
+    return Outcome("ok", 1.0, facts={"db1": {"table": {"rows": str(rows), "seconds": "1.5"}}})
 
 
 def test_a_table_comes_back_under_another_name(estate: Estate, world: World) -> None:
