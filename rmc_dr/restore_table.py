@@ -92,7 +92,7 @@ def take_back(estate: Estate, plan: TablePlan, on_event: OnEvent, break_lock: st
     if outcome.status == "canceled":
         raise Interrupted(
             "interrupted",
-            _("Stopped; nothing of the table stays, unless its last row had arrived."),
+            _("Stopped; nothing of the table stays, unless it had arrived whole."),
             _("The command can be given again."),
         )
     if rows is None:

@@ -46,7 +46,7 @@ def inspect(
     console = context.console
     console.print(
         _("The database as of {moment} stands on {host}, for reading. Production was not touched.").format(
-            moment=stands.to, host=stands.host
+            moment=_spoken(stands.to), host=stands.host
         )
     )
     if stands.newest:
@@ -73,10 +73,19 @@ def _show_plan(context: Context, plan: InspectionPlan, plan_only: bool) -> None:
     context.console.print(
         _(
             "On {host}: the database as of {moment} comes back beside production; {room} of room are needed."
-        ).format(host=plan.host, moment=plan.to, room=size(plan.room_bytes))
+        ).format(host=plan.host, moment=_spoken(str(plan.to)), room=size(plan.room_bytes))
     )
     if plan.replaces:
         context.console.print(_("It replaces: {what}").format(what=describe(plan.replaces)))
+
+
+def _spoken(moment: str) -> str:
+    """A moment, or `latest`, by the centre's clock."""
+    from datetime import datetime
+
+    from rmc_dr.plans.moment import LATEST
+
+    return moment if moment == LATEST else datetime.fromisoformat(moment).astimezone().isoformat(sep=" ")
 
 
 def describe(seen: Inspection) -> str:
@@ -88,7 +97,7 @@ def describe(seen: Inspection) -> str:
             host=seen.host, size=size(seen.bytes)
         )
     return _("{host}: the inspected copy as of {moment} ({size})").format(
-        host=seen.host, moment=seen.to, size=size(seen.bytes)
+        host=seen.host, moment=_spoken(seen.to), size=size(seen.bytes)
     )
 
 
@@ -134,7 +143,7 @@ def table(
         context.console.print(
             _("{table} as of {moment} comes from {source} to {primary}, as {schema}.{new}.").format(
                 table=plan.table,
-                moment=plan.to,
+                moment=_spoken(plan.to),
                 source=plan.source,
                 primary=plan.primary,
                 schema=plan.table.schema,

@@ -86,7 +86,7 @@ def test_one_table_comes_back_beside_the_living_one(pair: Pair):
     back = json.loads(lab.ok("restore", "table", "management.public.slip", "--yes", "--json").out)
     new = back["plan"]["new"]
     assert back["rows"] == 1000
-    assert sql(pair, pair.primary, "select count(*), sum(n) from {}".format(new)) == "1000|500500"
+    assert sql(pair, pair.primary, f"select count(*), sum(n) from {new}") == "1000|500500"  # noqa: S608
     assert sql(pair, pair.primary, "select count(*), sum(n) from slip") == "1|-1", (
         "the living one is untouched"
     )

@@ -332,3 +332,27 @@ def test_an_inspection_takes_no_word_of_a_restore(estate: Estate) -> None:
     said = CliRunner().invoke(restore, ["database", "--inspect", "--on", "db1"], obj=context)
     assert isinstance(said.exception, BadInput)
     assert said.exception.code == "inspect-what"
+
+
+def test_the_commands_end_with_what_can_be_done_next(
+    estate: Estate, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rmc_dr.observe.repository.observe_store", lambda _estate: seen())
+    monkeypatch.setattr("rmc_dr.plans.restore_database.refuse_without_backup", lambda *_: None)
+    monkeypatch.setattr("rmc_dr.plans.restore_database.refuse_unarchived", lambda *_: None)
+    context = Context()
+    context._estate = estate
+    words = ["database", "--inspect", "--to", "2026-11-24T10:30:00+08:00"]
+    said = CliRunner().invoke(restore, [*words, "--plan"], obj=context)
+    assert ("2026-11-24 10:30:00+08:00" in said.output, world.given) == (True, [])
+    world.there = [ABSENT, ABSENT, STANDS]
+    said = CliRunner().invoke(restore, words, obj=context)
+    for next_one in ("restore psql management", "restore table management.public.TABLE", "restore release"):
+        assert f"rmc-dr {next_one}" in said.output
+    world.given.clear()
+    said = CliRunner().invoke(restore, words, obj=context)
+    assert isinstance(said.exception, BadInput), "one that stands is not lost unasked"
+    assert world.given == []
+    world.outcomes["restore-table.yml"] = back(7)
+    said = CliRunner().invoke(restore, ["table", "management.public.checks", "--yes"], obj=context)
+    assert "7 rows are back in public.checks_restored_202611241030" in said.output
