@@ -187,12 +187,12 @@ def _state(row: dict[str, Any]) -> str:
 def show(context: Context, /, name: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rmc_dr.evidence import custody, folder, manifest
+    from rmc_dr.evidence import custody, folder
 
     context.json = as_json or context.json
     estate = context.estate()
     kept = folder.find(estate.name, name)
-    held = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
+    held = _held(kept)
     entries = custody.read(estate, kept)
     if context.json:
         context.emit(
@@ -211,6 +211,22 @@ def show(context: Context, /, name: str, as_json: bool) -> None:
         mark = "" if entry.good else _(" (changed since)")
         line = f"  {said.get('time')}  {said.get('did')}  {said.get('operator')}@{said.get('control')}{mark}"
         context.console.print(line, markup=False)
+
+
+def _held(kept: Kept) -> Manifest:
+    from rmc_dr.errors import Error
+    from rmc_dr.evidence import manifest
+
+    try:
+        return manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
+    except ValueError:
+        raise Error(
+            "evidence-damaged",
+            _("The manifest of {id} cannot be read.").format(id=kept.id),
+            _("`rmc-dr evidence verify {id}` says what was changed; the store may hold a copy.").format(
+                id=kept.id
+            ),
+        ) from None
 
 
 def _show_manifest(context: Context, kept: Kept, held: Manifest) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, SKIP_PRESERVE_HELP, Context, pass_context
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
 
@@ -30,6 +30,7 @@ def restore() -> None:
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--accept-expired-kit", metavar="REASON", help=EXPIRED_HELP)
+@click.option("--skip-preserve", metavar="REASON", help=SKIP_PRESERVE_HELP)
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context

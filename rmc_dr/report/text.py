@@ -161,6 +161,7 @@ def _checks(report: Report) -> list[str]:
 def exceptions(report: Report) -> list[str]:
     words = {
         "kit-expired-accepted": _("An expired kit is used: {reason}"),
+        "preserve-skipped": _("The scene was not kept: {reason}"),
         "files-given-up": _("Users go on without attachments from the backup: {reason}"),
     }
     return [words.get(one.what, "{reason}").format(reason=one.text) for one in report.exceptions]
