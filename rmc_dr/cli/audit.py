@@ -21,7 +21,8 @@ STYLES = {"error": "red", "warning": "yellow", "info": ""}
 @click.command(
     help=_(
         "One timeline of what all hosts saw: logins, sudo, restarts, errors, failed connections and "
-        "replication. Clocks are corrected; the first error and what may be lost are named. Without a window: an hour."
+        "replication. Clocks are corrected; the first error and what may be lost are named. "
+        "Without a window: the last hour."
     )
 )
 @click.option("--from", "since", metavar="TIME", help=_("Begin of the window, with its time zone."))

@@ -160,7 +160,7 @@ def _save(job: Job, task: Task, process: subprocess.Popen[bytes], target: Path) 
                 else:
                     kept = masker.feed(chunk)[: max(0, limit - size)]
                     if not job.room.take(len(kept)):
-                        stopped = _("no room left for more")
+                        stopped = _no_room()
                         break
                     size += len(kept)
                     digest.update(kept)
@@ -170,7 +170,9 @@ def _save(job: Job, task: Task, process: subprocess.Popen[bytes], target: Path) 
                         break
             stopped = stopped or _asked_to_stop(job, deadline, task.source.seconds)
         rest = masker.rest()[: max(0, limit - size)]
-        if rest and job.room.take(len(rest)):
+        if not job.room.take(len(rest)):
+            stopped = stopped or _no_room()
+        else:
             size += len(rest)
             digest.update(rest)
             file.write(rest)
@@ -199,6 +201,10 @@ def _asked_to_stop(job: Job, deadline: float, seconds: int) -> str:
     if job.canceled():
         return _("stopped by the operator")
     return _hung(seconds) if time.monotonic() > deadline else ""
+
+
+def _no_room() -> str:
+    return _("no room left for more")
 
 
 def _hung(seconds: int) -> str:
