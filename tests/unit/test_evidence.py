@@ -1,4 +1,4 @@
-"""Collecting, sealing, copying, checking evidence; this machine's shell stands in for hosts, a dictionary for S3.
+"""Collecting, sealing, copying, checking evidence: a shell stands in for the hosts, a dictionary for S3.
 
 tests/lab/test_evidence.py does the same on real hosts and a real store.
 """

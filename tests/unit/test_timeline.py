@@ -76,7 +76,8 @@ KNOWN = [
      (Kind.RESTART, Weight.ERROR, "PostgreSQL recovers from a crash")),
     ({"SYSLOG_IDENTIFIER": "mystery", "PRIORITY": "2"}, "张三's record is broken",
      (Kind.ERROR, Weight.ERROR, "mystery reports an error")),
-    ({"MESSAGE_ID": journal.BOOTED}, "Startup finished.", (Kind.RESTART, Weight.INFO, "the system has started")),
+    ({"MESSAGE_ID": journal.BOOTED}, "Startup finished.",
+     (Kind.RESTART, Weight.INFO, "the system has started")),
 ]  # fmt: skip
 
 
