@@ -103,7 +103,6 @@ RULES: tuple[Rule, ...] = (
         r"(?P<auth>password authentication failed|no pg_hba\.conf entry|is not permitted to log in)"
         r"|(?P<full>remaining connection slots|too many (?:clients|connections))"
         r"|(?P<tls>could not accept SSL connection)"
-        r"|(?P<lost>connection to client lost|could not receive data from client)"
         r"|(?P<nobody>FATAL:  (?:database|role) .{1,80} does not exist)",
         Kind.CONNECTION,
         Weight.ERROR,
@@ -112,10 +111,16 @@ RULES: tuple[Rule, ...] = (
                 "auth": lambda: _("the database refuses a login"),
                 "full": lambda: _("the database has no connection left"),
                 "tls": lambda: _("the database refuses a connection that is not encrypted as it asks"),
-                "lost": lambda: _("a client of the database is cut off"),
                 "nobody": lambda: _("somebody asks for a database or role that does not exist"),
             }
         ),
+    ),
+    _rule(
+        SERVER,
+        r"connection to client lost|could not (?:receive data from|send data to) client",
+        Kind.CONNECTION,
+        Weight.WARNING,
+        lambda _caught: _("a client of the database is cut off"),
     ),
     _rule(
         SERVER,

@@ -58,7 +58,7 @@ def test_a_source_is_cut_at_its_limit(guarded: Estate, tmp_path: Path):
 def test_what_does_not_fit_here_any_more_is_left(guarded: Estate, tmp_path: Path):
     task = Task("db1", source("it", "x"), "it", "x")
     piece = fetch(Job(guarded, tmp_path, Room(10)), task, ["sh", "-c", "echo a long line of words"])
-    assert (piece.bytes, piece.complete, piece.why) == (0, False, "no room left for more")
+    assert (piece.bytes <= 10, piece.complete, piece.why) == (True, False, "no room left for more")
 
 
 @pytest.mark.parametrize(
