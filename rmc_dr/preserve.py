@@ -82,7 +82,9 @@ def preserve(estate: Estate, wanted: Wanted) -> Preserved:
         if not sealed.had:
             raise _nothing(sealed)
         not_copied = _copied(estate, kept)
-    return Preserved(kept.id, kept.path, sealed, not_copied, finish_leftovers(estate, kept.id, not_copied))
+    # A run waits for this; an earlier one's leftovers can wait for somebody who does not.
+    finished = () if wanted.run else finish_leftovers(estate, kept.id, not_copied)
+    return Preserved(kept.id, kept.path, sealed, not_copied, finished)
 
 
 def _collect(
@@ -136,6 +138,8 @@ def finish_leftovers(estate: Estate, but: str, store_silent: str) -> tuple[str, 
 def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
     did = False
     if (kept.path / COLLECTING).is_file():
+        for draft in kept.path.glob(f".{folder.MANIFEST}.*"):
+            draft.unlink()
         left = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
         _seal(estate, kept, left, "sealed after it was cut off")
         did = True

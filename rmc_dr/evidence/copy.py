@@ -7,6 +7,7 @@ import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 PREFIX = "evidence/"
 ENDING = ".sealed"
 CHUNK = 1 << 20
-COPY_SECONDS = 300
+COPY_SECONDS = 120  # a restart may be waiting; what is left over is copied by the next
+AT_ONCE = 4
 COPIED = "copied"
 
 
@@ -52,11 +54,14 @@ def send(estate: Estate, kept: Kept) -> list[Stored]:
     try:
         writer, verifier = client(estate, "writer"), client(estate, "verifier")
         passphrase = estate.opened().get("backup", "evidence_passphrase")
-        stored = []
-        for name in _names(kept):
+
+        def one(name: str) -> Stored:
             if time.monotonic() > deadline:
                 raise _not_copied(kept, _("not done within {seconds} s").format(seconds=COPY_SECONDS))
-            stored.append(_send(estate, kept, name, passphrase, writer, verifier))
+            return _send(estate, kept, name, passphrase, writer, verifier)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            stored = list(pool.map(one, _names(kept)))
     except (BotoCoreError, ClientError) as error:
         raise _not_copied(kept, " ".join(str(error).split())[:300]) from None
     custody.append(estate, kept, COPIED, objects=[asdict(one) for one in stored])

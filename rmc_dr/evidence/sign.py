@@ -9,6 +9,7 @@ from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.kit import signature
+from rmc_dr.kit.place import sync
 from rmc_dr.secrets import EVIDENCE_SIGNER as SIGNER
 
 
@@ -27,6 +28,7 @@ def key_of(estate: Estate) -> Path:
 def sign_file(estate: Estate, path: Path) -> None:
     """Write ``path``.sig. Raises BadInput or Error."""
     signature.sign(path, key_of(estate), SIGNER)
+    sync(Path(f"{path}.sig"))
 
 
 def sign(estate: Estate, text: bytes) -> str:
