@@ -230,6 +230,14 @@ def test_a_store_that_is_off_costs_the_copy_and_the_next_one_makes_it(
         assert all(one.passed for one in check.check(ready, kept))
 
 
+def test_a_run_does_not_wait_for_what_others_left(ready: Estate, hosts: Any, store: Store):
+    store.down = True
+    first = story.preserve(ready, story.Wanted())
+    store.down = False
+    assert story.preserve(ready, story.Wanted(run="R1")).finished == ()
+    assert story.preserve(ready, story.Wanted()).finished == (first.id,)
+
+
 def test_what_a_kill_left_open_is_sealed_by_the_next(ready: Estate, hosts: Any):
     """A process of its own, killed in the middle: its lock goes with it, its files stay."""
     kept = folder.make(ready.name)
