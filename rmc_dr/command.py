@@ -89,6 +89,13 @@ class Work:
                 _("`rmc-dr verify appserver` shows what does not work; then `rmc-dr start` again."),
             )
 
+    def preserve(self, skip: str | None) -> None:
+        """Keep the scene before anything is restarted, unless the operator gave a reason to skip it."""
+        if skip:
+            self.journal.append("preserve-skipped", reason=skip)
+        else:
+            self.play("preserve")
+
     def attempt(self, name: str, **variables: Any) -> Outcome:
         """Run one stage of the plan and record it, however it ends."""
         stage = next(stage for stage in self.plan.stages if stage.name == name)

@@ -72,10 +72,13 @@ def decide_switchover(estate: Estate, to: str | None) -> tuple[Plan, moves.Switc
     return plan_of("db-switchover", move.candidate), move
 
 
-def switchover(estate: Estate, to: str | None, listeners: Sequence[Listener]) -> Switched:
+def switchover(
+    estate: Estate, to: str | None, listeners: Sequence[Listener], skip_preserve: str | None = None
+) -> Switched:
     """Hand over to the standby and measure how long nobody took writes. Raises Refused, Locked or Error."""
     plan, move = decide_switchover(estate, to)
     with at_work(estate, plan, Request(plan.name, plan.target), listeners) as work:
+        work.preserve(skip_preserve)
         seen = work.look()
         move = moves.switchover(seen, observe_keys(estate, tls_context(estate)), move.candidate)
         with Writes(estate) as writes:
@@ -110,10 +113,13 @@ def decide_reinit(estate: Estate, host: str) -> tuple[Plan, moves.Reinit]:
     return plan_of("db-reinit", host, (destroys,)), move
 
 
-def reinit(estate: Estate, host: str, listeners: Sequence[Listener]) -> Reinited:
+def reinit(
+    estate: Estate, host: str, listeners: Sequence[Listener], skip_preserve: str | None = None
+) -> Reinited:
     """Make a standby anew from the primary; returns once it receives. Raises Refused, Locked or Error."""
     plan, _move = decide_reinit(estate, host)
     with at_work(estate, plan, Request(plan.name, plan.target), listeners) as work:
+        work.preserve(skip_preserve)
         seen = work.look()
         move = moves.reinit(seen, host)
         whole = database_bytes(estate, estate.host(move.leader))
@@ -141,7 +147,13 @@ def decide_failover(estate: Estate, to: str | None) -> tuple[Plan, moves.Failove
     return plan_of("db-failover", move.candidate), move
 
 
-def failover(estate: Estate, to: str | None, accept_loss: bool, listeners: Sequence[Listener]) -> FailedOver:
+def failover(
+    estate: Estate,
+    to: str | None,
+    accept_loss: bool,
+    listeners: Sequence[Listener],
+    skip_preserve: str | None = None,
+) -> FailedOver:
     """Promote a standby without its primary. Raises Refused, Locked or Error.
 
     What may still take writes is without power before.
@@ -150,6 +162,7 @@ def failover(estate: Estate, to: str | None, accept_loss: bool, listeners: Seque
     moves.require_accepted(move, accept_loss)
     request = Request(plan.name, plan.target, {"accept_loss": True} if accept_loss else {})
     with at_work(estate, plan, request, listeners) as work:
+        work.preserve(skip_preserve)
         move = _move_of(estate, work.look(), move.candidate)
         moves.require_accepted(move, accept_loss)
         work.journal.append("observation", loss=move.loss, old_primary=move.old)

@@ -194,6 +194,8 @@ def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:
         "without_files"
     ):  # the reason itself is text, and Ansible trusts text as templates
         options["without_files"] = True
+    if request.options.get("skip_preserve"):  # in `reinstall` the old disk is kept as well
+        options["skip_preserve"] = True
     return {"target": stage.target or request.target, **options}
 
 

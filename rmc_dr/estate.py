@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, RootModel, ValidationError
 from rmc_dr import content
 from rmc_dr.errors import BadInput
 from rmc_dr.estate_backup import Backup
+from rmc_dr.estate_evidence import EvidenceConfig
 from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
 from rmc_dr.i18n import _
 from rmc_dr.strict import Strict
@@ -138,6 +139,7 @@ class EstateConfig(Strict):
     liberty: Liberty
     s3: S3
     backup: Backup
+    evidence: EvidenceConfig = Field(default_factory=EvidenceConfig)
 
 
 class Identity(Strict):

@@ -265,6 +265,13 @@ def _settings(estate: Estate) -> Iterator[Problem]:
                 _("{path} is not an absolute path.").format(path=path),
                 _("Begin it with /: rmc-dr is called from anywhere."),
             )
+    for name in {log.host for log in config.evidence.network_logs} - {*estate.hosts, "control"}:
+        yield Problem(
+            ESTATE,
+            "estate.evidence.network_logs",
+            _("The estate has no host {host}.").format(host=name),
+            _("Name one of its hosts, or control for this machine."),
+        )
 
 
 def _store(estate: Estate) -> Iterator[Problem]:

@@ -344,6 +344,7 @@ _STEPS: Mapping[str, Callable[[RunState, Event], RunState]] = {
     "note": lambda state, event: replace(state, notes=(*state.notes, event)),
     "observation": lambda state, event: replace(state, observations=(*state.observations, event)),
     "kit-expired-accepted": lambda state, event: replace(state, accepted=(*state.accepted, event)),
+    "preserve-skipped": lambda state, event: replace(state, accepted=(*state.accepted, event)),
     "files-given-up": lambda state, event: replace(state, accepted=(*state.accepted, event)),
     "consent-not-asked": lambda state, event: replace(state, accepted=(*state.accepted, event)),
     "no-backup-accepted": lambda state, event: replace(state, accepted=(*state.accepted, event)),

@@ -30,6 +30,7 @@ from rmc_dr.plans import (
     rebuild_dbserver,
     rebuild_estate,
     restore_database,
+    wanted,
     with_hosts,
 )
 from rmc_dr.plans.machine import refuse_shared_identity
@@ -86,7 +87,9 @@ def _plan_of_many(estate: Estate, request: Request) -> Plan:
 
 def _stages(estate: Estate, request: Request) -> tuple[Stage, ...]:
     playbook = content.root() / "playbooks" / f"{request.plan}.yml"
-    return with_hosts(read_stages(playbook), playbook, estate, partial(engine.stage_variables, request))
+    return with_hosts(
+        wanted(read_stages(playbook), request), playbook, estate, partial(engine.stage_variables, request)
+    )
 
 
 def prove_kit(estate: Estate, request: Request) -> None:
@@ -132,6 +135,7 @@ def start(estate: Estate, plan: Plan, request: Request, listeners: Sequence[List
         )
         _record_expired(journal, manifest, reason)
         _record_given_up(journal, request)
+        _record_skipped(journal, request)
         _execute(estate, plan, request, journal, keep_lock, canceled)
     return run_id
 
@@ -168,7 +172,7 @@ def resume(
         reason = request.options.get("accept_expired_kit")
         manifest = kit_verify.verify(estate, reason)
         _refuse_other_kit(run, manifest)
-        stages = read_stages(content.root() / "playbooks" / f"{run.state.plan}.yml")
+        stages = wanted(read_stages(content.root() / "playbooks" / f"{run.state.plan}.yml"), request)
         plan = Plan(run.state.plan, run.state.target, stages)
         keep_lock = held.enter_context(
             hold_estate_lock(estate, run.run_id, request.options.get("break_lock"))
@@ -273,6 +277,12 @@ def _record_given_up(journal: Journal, request: Request) -> None:
     """Attachments that users go on without are somebody's decision, and the report says whose reason."""
     if reason := request.options.get("without_files"):
         journal.append("files-given-up", reason=reason)
+
+
+def _record_skipped(journal: Journal, request: Request) -> None:
+    """A scene that nobody kept is somebody's decision, and the report says whose reason."""
+    if reason := request.options.get("skip_preserve"):
+        journal.append("preserve-skipped", reason=reason)
 
 
 def _record_expired(journal: Journal, manifest: Manifest, reason: str | None) -> None:

@@ -37,10 +37,11 @@ from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 
 SIGNER = "rmc-dr-kit"
+EVIDENCE_SIGNER = "rmc-dr-evidence"
 SPARE_IDENTITIES = ("rescue", "builder")
 POSTGRES = ("replication_password", "rewind_password", "monitor_password")
 S3_KEYS = ("owner", "writer", "verifier", "keeper")
-BACKUP = ("database_passphrase", "files_passphrase")
+BACKUP = ("database_passphrase", "files_passphrase", "evidence_passphrase")
 Vault = dict[str, Any]
 
 
@@ -60,9 +61,8 @@ def make(estate: Estate) -> None:
             _write_vault(vault_file(estate), vault, password)
         _write_derived(folder, vault, estate)
         _make_key(folder / "id_ed25519", f"rmc-dr@{estate.name}")
-        _make_key(folder / "kit_signing_key", SIGNER)
-        signer = (folder / "kit_signing_key.pub").read_text().strip()
-        write_atomically(folder / "allowed_signers", f"{SIGNER} {signer}\n", 0o644)
+        _make_signer(folder, SIGNER, "kit_signing_key", "allowed_signers")
+        _make_signer(folder, EVIDENCE_SIGNER, "evidence_signing_key", "evidence_signers")
         _make_control_certificate(folder, vault["tls"])
 
 
@@ -236,6 +236,13 @@ def _make_key(path: Path, comment: str) -> None:
     write_atomically(
         path.with_name(f"{path.name}.pub"), f"{_public_line(path.read_text(), comment)}\n", 0o644
     )
+
+
+def _make_signer(folder: Path, name: str, key: str, signers: str) -> None:
+    """A key that signs, and the file that names it as the one that may."""
+    _make_key(folder / key, name)
+    public = (folder / f"{key}.pub").read_text().strip()
+    write_atomically(folder / signers, f"{name} {public}\n", 0o644)
 
 
 def _write_derived(folder: Path, vault: Vault, estate: Estate) -> None:

@@ -51,12 +51,18 @@ def plan_restart(estate: Estate, *, writes: bool) -> Plan:
     return replace(down, name="restart", stages=(*down.stages, *again))
 
 
-def stop(estate: Estate, listeners: Sequence[Listener], *, writes: bool) -> Served:
+def stop(
+    estate: Estate, listeners: Sequence[Listener], *, writes: bool, skip_preserve: str | None = None
+) -> Served:
     """Stop the applications and keep the users out; without ``writes`` the pair as well.
 
-    Raises Refused, Locked or Error.
+    ``skip_preserve`` is the operator's reason not to keep the scene first. Raises Refused, Locked or Error.
     """
-    return _work(estate, plan_stop(estate, writes=writes), listeners, lambda work: _stop(work, writes))
+
+    def story(work: Work) -> None:
+        _stop(work, writes, skip_preserve)
+
+    return _work(estate, plan_stop(estate, writes=writes), listeners, story)
 
 
 def start(estate: Estate, listeners: Sequence[Listener]) -> Served:
@@ -64,11 +70,13 @@ def start(estate: Estate, listeners: Sequence[Listener]) -> Served:
     return _work(estate, plan_start(estate), listeners, _start)
 
 
-def restart(estate: Estate, listeners: Sequence[Listener], *, writes: bool) -> Served:
+def restart(
+    estate: Estate, listeners: Sequence[Listener], *, writes: bool, skip_preserve: str | None = None
+) -> Served:
     """Stop, then start; refused before anything is stopped where start would be. Raises the same."""
 
     def story(work: Work) -> None:
-        _stop(work, writes)
+        _stop(work, writes, skip_preserve)
         _start(work)
 
     return _work(estate, plan_restart(estate, writes=writes), listeners, story)
@@ -86,10 +94,11 @@ def _work(estate: Estate, plan: Plan, listeners: Sequence[Listener], story: Call
         )
 
 
-def _stop(work: Work, writes: bool) -> None:
+def _stop(work: Work, writes: bool, skip_preserve: str | None) -> None:
     judged = verdict(work.look())
     if not writes:
         pass_gate(work.journal, "quiesce", _may_stop_the_pair(judged.name))
+    work.preserve(skip_preserve)
     work.play("quiesce")
     work.play("close")
     if not writes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from rmc_dr.estate import Estate, Host
@@ -31,3 +32,16 @@ def command(estate: Estate, host: Host, alias: Alias = "system", *, connect_time
     }
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     return ["ssh", "-F", "none", "-i", str(estate.private_dir / "id_ed25519"), *words, f"root@{host.address}"]
+
+
+def shared(words: list[str], socket: Path, *, master: bool) -> list[str]:
+    """The same command line over one connection: ``master`` opens it at the socket, the others use it."""
+    options = [
+        "-o",
+        f"ControlMaster={'yes' if master else 'no'}",
+        "-o",
+        f"ControlPath={socket}",
+        "-o",
+        "ControlPersist=no",
+    ]
+    return [*words[:-1], *options, words[-1]]

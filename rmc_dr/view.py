@@ -301,6 +301,9 @@ _TELLERS: Mapping[str, Callable[[Event, RunState], str | None]] = {
     "kit-expired-accepted": lambda event, _before: _("An expired kit is used: {reason}").format(
         reason=event.get("reason", "")
     ),
+    "preserve-skipped": lambda event, _before: _("The scene was not kept: {reason}").format(
+        reason=event.get("reason", "")
+    ),
     "files-given-up": lambda event, _before: _(
         "Users go on without attachments from the backup: {reason}"
     ).format(reason=event.get("reason", "")),

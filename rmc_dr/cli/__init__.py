@@ -16,16 +16,19 @@ from rmc_dr.i18n import _
 # command -> the module of rmc_dr.cli that defines it, and its line in --help. The table stands here so that
 # --help loads none of them.
 COMMANDS = {
+    "audit": ("audit", _("One timeline of what all hosts saw, the first error, and what may be lost.")),
     "backup": ("backup", _("Take, list, judge, verify and expire backups.")),
     "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),
     "estate": ("estate", _("Check the estate's files; make its secrets.")),
+    "evidence": ("evidence", _("List, show and verify the evidence that was kept.")),
     "fence": ("fence", _("Show or release the fence that keeps users off a host.")),
     "host": ("host", _("Take replacement hardware into the estate.")),
     "kit": ("kit", _("Build, verify or show the recovery kit.")),
     "lab": ("lab", _("Throwaway real hosts on this machine.")),
     "power": ("power", _("Switch a host off, into its rescue system, or on.")),
+    "preserve": ("evidence", _("Keep the scene before anything is restarted.")),
     "rebuild": ("rebuild", _("Rebuild a failed server.")),
     "releases": ("deploy", _("List the releases that were deployed, and on what terms.")),
     "report": ("runs", _("Print the report of a run.")),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # loaded when used: --help should answer at once
 
 lend_catalogue()
 BREAK_LOCK_HELP = _("Go on although that other run holds the lock; it is named in full.")
+SKIP_PRESERVE_HELP = _("Do not keep the scene first (`rmc-dr preserve`); the reason is recorded.")
 # Not `rmc-dr` alone, nor what takes no estate but its own.
 COMMAND = re.compile(r"\brmc-dr (?=[a-z])(?!lab\b|drill\b)")
 DEFAULT_INVENTORIES = (Path("/etc/rmc-dr/inventory"),)

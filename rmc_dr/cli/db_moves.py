@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import SKIP_PRESERVE_HELP, Context, a_reason, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -21,9 +21,18 @@ JSON_HELP = _("Print the events of the run, then its result, as JSON lines.")
 @click.option("--to", metavar="HOST", help=_("The standby that leads afterwards."))
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def switchover(context: Context, /, to: str | None, plan_only: bool, yes: bool, as_json: bool) -> None:
+def switchover(
+    context: Context,
+    /,
+    to: str | None,
+    plan_only: bool,
+    yes: bool,
+    skip_preserve: str | None,
+    as_json: bool,
+) -> None:
     from rmc_dr import db as story
     from rmc_dr.cli.rebuild import confirm, listeners, show_plan
 
@@ -38,7 +47,7 @@ def switchover(context: Context, /, to: str | None, plan_only: bool, yes: bool, 
     if plan_only:
         return
     confirm(move.candidate, yes)
-    done = story.switchover(estate, move.candidate, listeners(context))
+    done = story.switchover(estate, move.candidate, listeners(context), skip_preserve)
     if context.json:
         _emit("switchover", done)
         return
@@ -63,10 +72,18 @@ def switchover(context: Context, /, to: str | None, plan_only: bool, yes: bool, 
 @click.option("--accept-loss", is_flag=True, help=_("Go on although acknowledged writes may be lost."))
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
 def failover(
-    context: Context, /, to: str | None, accept_loss: bool, plan_only: bool, yes: bool, as_json: bool
+    context: Context,
+    /,
+    to: str | None,
+    accept_loss: bool,
+    plan_only: bool,
+    yes: bool,
+    skip_preserve: str | None,
+    as_json: bool,
 ) -> None:
     from rmc_dr import db as story
     from rmc_dr.cli.rebuild import confirm, listeners, show_plan
@@ -81,7 +98,7 @@ def failover(
         return
     require_accepted(move, accept_loss)
     confirm(move.candidate, yes)
-    done = story.failover(estate, move.candidate, accept_loss, listeners(context))
+    done = story.failover(estate, move.candidate, accept_loss, listeners(context), skip_preserve)
     if context.json:
         _emit("failover", done)
         return
@@ -102,9 +119,18 @@ def failover(
 @click.argument("host")
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def reinit(context: Context, /, host: str, plan_only: bool, yes: bool, as_json: bool) -> None:
+def reinit(
+    context: Context,
+    /,
+    host: str,
+    plan_only: bool,
+    yes: bool,
+    skip_preserve: str | None,
+    as_json: bool,
+) -> None:
     from rmc_dr import db as story
     from rmc_dr.cli.rebuild import confirm, listeners, show_plan
 
@@ -115,7 +141,7 @@ def reinit(context: Context, /, host: str, plan_only: bool, yes: bool, as_json: 
     if plan_only:
         return
     confirm(host, yes)
-    done = story.reinit(estate, host, listeners(context))
+    done = story.reinit(estate, host, listeners(context), skip_preserve)
     if context.json:
         _emit("reinit", done)
         return

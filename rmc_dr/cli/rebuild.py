@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, host_names, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, SKIP_PRESERVE_HELP, Context, a_reason, host_names, pass_context
 from rmc_dr.i18n import _
 
 
@@ -45,6 +45,7 @@ def _options(command: Command) -> Command:
             ),
             click.option("--yes", is_flag=True, help=_("Do not ask (for automation).")),
             click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP),
+            click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP),
             click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
             click.option(
                 "--json",

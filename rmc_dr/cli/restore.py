@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, SKIP_PRESERVE_HELP, Context, a_reason, pass_context
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.cli.restore_beside import psql, table
 from rmc_dr.i18n import _
@@ -45,6 +45,7 @@ restore.add_command(table)
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import SKIP_PRESERVE_HELP, Context, a_reason, pass_context
 from rmc_dr.cli.db_moves import JSON_HELP, PLAN_HELP, YES_HELP
 from rmc_dr.i18n import _
 
@@ -22,9 +22,18 @@ WRITES_HELP = _("Only the applications: nobody writes any more, the databases st
 @click.option("--writes", is_flag=True, help=WRITES_HELP)
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def stop(context: Context, /, writes: bool, plan_only: bool, yes: bool, as_json: bool) -> None:
+def stop(
+    context: Context,
+    /,
+    writes: bool,
+    plan_only: bool,
+    yes: bool,
+    skip_preserve: str | None,
+    as_json: bool,
+) -> None:
     from rmc_dr import service as story
     from rmc_dr.cli.rebuild import confirm, listeners, show_plan
 
@@ -33,7 +42,8 @@ def stop(context: Context, /, writes: bool, plan_only: bool, yes: bool, as_json:
     show_plan(context, story.plan_stop(estate, writes=writes))
     if not plan_only:
         confirm(estate.name, yes)
-        _show(context, "stop", story.stop(estate, listeners(context), writes=writes))
+        done = story.stop(estate, listeners(context), writes=writes, skip_preserve=skip_preserve)
+        _show(context, "stop", done)
 
 
 @click.command(
@@ -57,9 +67,18 @@ def start(context: Context, /, plan_only: bool, as_json: bool) -> None:
 @click.option("--writes", is_flag=True, help=WRITES_HELP)
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def restart(context: Context, /, writes: bool, plan_only: bool, yes: bool, as_json: bool) -> None:
+def restart(
+    context: Context,
+    /,
+    writes: bool,
+    plan_only: bool,
+    yes: bool,
+    skip_preserve: str | None,
+    as_json: bool,
+) -> None:
     from rmc_dr import service as story
     from rmc_dr.cli.rebuild import confirm, listeners, show_plan
 
@@ -68,7 +87,8 @@ def restart(context: Context, /, writes: bool, plan_only: bool, yes: bool, as_js
     show_plan(context, story.plan_restart(estate, writes=writes))
     if not plan_only:
         confirm(estate.name, yes)
-        _show(context, "restart", story.restart(estate, listeners(context), writes=writes))
+        done = story.restart(estate, listeners(context), writes=writes, skip_preserve=skip_preserve)
+        _show(context, "restart", done)
 
 
 def _show(context: Context, event: str, done: Served) -> None:

@@ -1,4 +1,4 @@
-"""The kit's signature, by ssh-keygen, checked against a signer that is pinned outside of the kit."""
+"""Signatures by ssh-keygen, of kits and of evidence, checked against a signer that is pinned elsewhere."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ def require_key(key: Path) -> None:
         )
 
 
-def sign(path: Path, key: Path) -> None:
-    """Write ``path``.sig beside a file. Raises Error `kit-sign`."""
+def sign(path: Path, key: Path, namespace: str = NAMESPACE) -> None:
+    """Write ``path``.sig beside a file. ``namespace`` says what it is for. Raises Error `kit-sign`."""
     Path(f"{path}.sig").unlink(missing_ok=True)
     place.run(
-        "ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", NAMESPACE, path,
+        "ssh-keygen", "-Y", "sign", "-q", "-f", key, "-n", namespace, path,
         code="kit-sign", hint=_("Look at the key {path}; it must have no passphrase.").format(path=key),
     )  # fmt: skip
 
 
-def check(text: bytes, signature: Path, allowed_signers: Path) -> Verdict:
-    """Whether the signature is right and the signer's; ``foreign`` is a right one by somebody else."""
-    known = ("-f", str(allowed_signers), "-I", SIGNER)
-    if _passes("verify", text, signature, *known):
+def check(text: bytes, signature: Path, allowed_signers: Path, signer: str = SIGNER) -> Verdict:
+    """Whether the signature is right and the signer's; ``foreign`` is a right one by somebody else.
+
+    A signer's name is also the namespace that its signatures are for.
+    """
+    known = ("-f", str(allowed_signers), "-I", signer)
+    if _passes("verify", text, signature, signer, *known):
         return "good"
-    return "foreign" if _passes("check-novalidate", text, signature) else "wrong"
+    return "foreign" if _passes("check-novalidate", text, signature, signer) else "wrong"
 
 
-def _passes(action: str, text: bytes, signature: Path, *options: str) -> bool:
+def _passes(action: str, text: bytes, signature: Path, namespace: str, *options: str) -> bool:
     try:
         done = subprocess.run(
-            ["ssh-keygen", "-Y", action, "-n", NAMESPACE, "-s", str(signature), *options],
+            ["ssh-keygen", "-Y", action, "-n", namespace, "-s", str(signature), *options],
             input=text,
             capture_output=True,
             check=False,

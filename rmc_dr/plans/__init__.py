@@ -13,7 +13,9 @@ import yaml
 from rmc_dr.errors import Error
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
-from rmc_dr.model import Stage
+from rmc_dr.model import Request, Stage
+
+PRESERVE = "preserve"
 
 
 def read_stages(playbook: Path) -> tuple[Stage, ...]:
@@ -41,6 +43,13 @@ def read_stages(playbook: Path) -> tuple[Stage, ...]:
                 _("Every import needs the variables stage, budget_minutes and destructive."),
             ) from None
     return tuple(stages)
+
+
+def wanted(stages: tuple[Stage, ...], request: Request) -> tuple[Stage, ...]:
+    """The stages without the one that keeps the scene, where the operator gave a reason to skip it."""
+    if not request.options.get("skip_preserve"):
+        return stages
+    return tuple(stage for stage in stages if stage.name != PRESERVE)
 
 
 def with_hosts(

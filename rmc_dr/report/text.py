@@ -191,6 +191,7 @@ def _checks(report: Report) -> list[str]:
 def exceptions(report: Report) -> list[str]:
     words = {
         "kit-expired-accepted": _("An expired kit is used: {reason}"),
+        "preserve-skipped": _("The scene was not kept: {reason}"),
         "files-given-up": _("Users go on without attachments from the backup: {reason}"),
         "consent-not-asked": _("The hospital was not asked: {reason}"),
         "no-backup-accepted": _("A migration without a young backup: {reason}"),

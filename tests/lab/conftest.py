@@ -28,7 +28,7 @@ __all__ = ["fault", "pytest_terminal_summary"]  # pytest finds them here
 RMC_DR = Path(sys.executable).parent / "rmc-dr"
 INVENTORY = content.root() / "inventories" / "lab"
 CHUNK = 1 << 22
-PRIVATE_FILES = ("id_ed25519", "kit_signing_key", "control.key", "vault-password")
+PRIVATE_FILES = ("id_ed25519", "kit_signing_key", "evidence_signing_key", "control.key", "vault-password")
 SHORTEST_SECRET = 8
 PROOF = content.root() / "docs" / "proof.json"
 

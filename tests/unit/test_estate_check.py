@@ -19,6 +19,7 @@ from rmc_dr.cli.estate import estate as command
 from rmc_dr.estate import Estate, EstateConfig, Identity, Secrets, load
 from rmc_dr.estate_backup import Expect
 from rmc_dr.estate_check import check
+from rmc_dr.estate_evidence import EvidenceConfig, NetworkLog
 from rmc_dr.estate_problem import Problem
 
 EXAMPLE = content.root() / "inventories" / "example"
@@ -172,6 +173,12 @@ WRONG: list[tuple[str, Any, str, str]] = [
         lambda e: application(e, 1, journey=[{"get": "/management/api/health"}]),
         "estate.yml",
         "estate.applications.list.verification.journey",
+    ),
+    (
+        "logs on a host that is none",
+        lambda e: changed(e, evidence=EvidenceConfig(network_logs=[NetworkLog(host="sw1", path="/var/log")])),
+        "estate.yml",
+        "estate.evidence.network_logs",
     ),
     ("no such time zone", lambda e: changed(e, timezone="Asia/Nowhere"), "estate.yml", "estate.timezone"),
     ("relative folder", lambda e: changed(e, kit={"path": "kit"}), "estate.yml", "estate.kit.path"),

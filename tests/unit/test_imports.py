@@ -20,7 +20,7 @@ DRIVERS = {
     "ansible_runner", "asyncio", "boto3", "http", "httpx", "os", "psycopg", "pytest", "requests", "select",
     "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "testinfra", "threading", "time", "urllib",
 }  # fmt: skip
-PURE = ("model", "gates", "plans", "pair", "backups", "diagnose", "history")
+PURE = ("model", "gates", "plans", "pair", "backups", "diagnose", "history", "timeline")
 MAY_BE_PURE = {
     "backups",
     "errors",
@@ -32,6 +32,7 @@ MAY_BE_PURE = {
     "pair",
     "plans",
     "diagnose",
+    "timeline",
 }
 READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {"errors", "history", "i18n", "model", "record", "report", "retold", "words"}

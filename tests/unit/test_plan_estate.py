@@ -67,7 +67,7 @@ def test_stages_stand_in_the_order_of_the_runbook():
     assert NAMES["rebuild-estate"] == [
         "living", *middle, "converge", "applications", "files", "database", *end,
     ]  # fmt: skip
-    assert NAMES["rebuild-pair"] == ["living", "quiesce", "close", *middle, "converge", *end]
+    assert NAMES["rebuild-pair"] == ["living", "preserve", "quiesce", "close", *middle[1:], "converge", *end]
     for name, stages in PLANS.items():
         assert [stage.name for stage in stages if stage.destructive] == ["reinstall"]
         assert all((content.root() / "playbooks" / stage.playbook).is_file() for stage in stages)

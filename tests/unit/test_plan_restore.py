@@ -37,7 +37,8 @@ def look(verdict, primary, reach=Reach.SYSTEM):
 
 def test_stages_stand_in_the_order_of_the_runbook():
     assert NAMES == [
-        "quiesce", "close", "safety", "restore", "check", "lead", "start", "verify", "open", "rejoin",
+        "preserve", "quiesce", "close", "safety", "restore", "check", "lead", "start", "verify", "open",
+        "rejoin",
     ]  # fmt: skip
     assert [stage.name for stage in STAGES if stage.destructive] == ["restore"]
     assert all(stage.target for stage in STAGES), "by hand every stage knows its hosts"

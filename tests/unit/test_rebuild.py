@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from test_plan_estate import DIFF, STORED
 
-from rmc_dr import rebuild, record
+from rmc_dr import content, engine, rebuild, record
 from rmc_dr.errors import BadInput, Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.kit.manifest import Manifest
 from rmc_dr.model import HostObservation, PairState, Plan, Reach, Request
+from rmc_dr.plans import read_stages, wanted
 from rmc_dr.record import RunState, read, run_dir
 
 NOW = datetime.now(UTC)
@@ -186,3 +187,26 @@ def test_a_disk_that_two_hosts_claim_is_refused_before_anything_is_looked_at(est
     with pytest.raises(BadInput) as refused:
         rebuild.make_plan(estate, Request("rebuild-appserver", "app1", {}))
     assert refused.value.code == "identity-shared"
+
+
+def test_a_scene_is_left_only_with_a_reason_that_the_run_keeps(estate: Estate, around: Around) -> None:
+    assert accepted(start(estate, skip_preserve="the power goes")) == ["the power goes"]
+    stages = read_stages(content.root() / "playbooks" / "rebuild-appserver.yml")
+    asked = Request("rebuild-appserver", "app1", {"skip_preserve": "the power goes"})
+    assert wanted(stages, asked) == stages[1:]
+    assert wanted(stages, Request("rebuild-appserver", "app1")) == stages
+    told = engine.stage_variables(asked, stages[2])
+    assert told["skip_preserve"] is True, "Ansible is told that there is a reason, not which"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "rebuild-appserver", "rebuild-dbserver", "rebuild-estate", "rebuild-pair", "restore-database",
+        "stop", "stop-writes", "db-failover", "db-reinit", "db-switchover",
+    ],
+)  # fmt: skip
+def test_every_plan_that_stops_or_destroys_keeps_the_scene_first(plan: str) -> None:
+    names = [stage.name for stage in read_stages(content.root() / "playbooks" / f"{plan}.yml")]
+    changing = [name for name in names if name not in ("preserve", "living")]
+    assert names.index("preserve") < names.index(changing[0])

@@ -109,6 +109,13 @@ def test_the_signer_of_the_kit_is_pinned(made):
     assert (made.private_dir / "allowed_signers").read_text().split()[::2] == ["rmc-dr-kit", public]
 
 
+def test_the_signer_of_evidence_is_another_and_pinned(made):
+    public = (made.private_dir / "evidence_signing_key.pub").read_text().split()[1]
+    assert (made.private_dir / "evidence_signers").read_text().split()[::2] == ["rmc-dr-evidence", public]
+    assert public not in (made.private_dir / "allowed_signers").read_text()
+    assert (made.private_dir / "evidence_signing_key").stat().st_mode & 0o777 == 0o600
+
+
 def test_certificates_serve_hosts_by_name_and_address(made):
     vault = vault_of(made)
     authority = x509.load_pem_x509_certificate(vault["tls"]["ca_certificate"].encode())

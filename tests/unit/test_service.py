@@ -86,17 +86,23 @@ def last() -> RunState:
 
 def test_a_write_freeze_leaves_the_databases_up(estate: Estate, world: World):
     service.stop(estate, [], writes=True)
-    assert world.played == ["quiesce", "close"]
+    assert world.played == ["preserve", "quiesce", "close"]
     assert (last().plan, last().outcome) == ("stop-writes", "done")
 
 
 def test_a_stop_ends_the_pair_last_and_keeps_what_both_held(estate: Estate, world: World):
     service.stop(estate, [], writes=False)
-    assert world.played == ["quiesce", "close", "pair-down"]
+    assert world.played == ["preserve", "quiesce", "close", "pair-down"]
     events = read(find("last"))
     stopped = next(event.seq for event in events if event.get("name") == "pair-down")
     before = [event for event in events if event.event == "observation" and event.seq < stopped]
     assert (before[-1].get("pair"), set(before[-1].get("lsns"))) == ("healthy", {"db1", "db2"})
+
+
+def test_the_scene_is_left_only_with_a_reason_that_is_recorded(estate: Estate, world: World):
+    service.restart(estate, [], writes=True, skip_preserve="power goes in a minute")
+    assert "preserve" not in world.played
+    assert [event.get("reason") for event in last().accepted] == ["power goes in a minute"]
 
 
 def test_a_start_proves_the_applications_before_users_come_in(estate: Estate, world: World):
@@ -119,10 +125,10 @@ def test_a_start_after_a_write_freeze_leaves_the_pair_alone(estate: Estate, worl
 
 def test_a_restart_is_a_stop_and_a_start(estate: Estate, world: World):
     service.restart(estate, [], writes=False)
-    assert world.played == ["quiesce", "close", "pair-down", *START]
+    assert world.played == ["preserve", "quiesce", "close", "pair-down", *START]
     world.played.clear()
     service.restart(estate, [], writes=True)
-    assert world.played == ["quiesce", "close", "close", "start", "open"]
+    assert world.played == ["preserve", "quiesce", "close", "close", "start", "open"]
 
 
 def test_unproven_applications_keep_their_users_out(estate: Estate, world: World):
@@ -171,7 +177,7 @@ def test_neither_is_a_split_pair_started_or_stopped(estate: Estate, world: World
         service.stop(estate, [], writes=False)
     assert world.played == []
     service.stop(estate, [], writes=True)
-    assert world.played == ["quiesce", "close"]
+    assert world.played == ["preserve", "quiesce", "close"]
 
 
 def test_a_failed_command_is_said_kept_and_blocks_nobody(estate: Estate, world: World):

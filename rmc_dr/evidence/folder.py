@@ -1,0 +1,123 @@
+"""Where evidence lies on this machine, who is writing one, and which were left unfinished.
+
+STATE/evidence/ESTATE/ID, for root alone: `collecting.json` says from the first moment on whose it is and what
+was asked for; `manifest.json` and its signature seal it; `custody.jsonl` says what became of it since.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rmc_dr import content, locks
+from rmc_dr.errors import BadInput, Locked
+from rmc_dr.i18n import _
+
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.sig"
+CUSTODY = "custody.jsonl"
+COLLECTING = "collecting.json"
+LOCK = ".lock"
+OWN = frozenset({MANIFEST, SIGNATURE, CUSTODY, COLLECTING, LOCK})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One collection on this machine. ``sealed``: its manifest and the signature are there."""
+
+    id: str
+    path: Path
+
+    @property
+    def sealed(self) -> bool:
+        return (self.path / MANIFEST).is_file() and (self.path / SIGNATURE).is_file()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process is still writing it."""
+        return not locks.is_free(self.path / LOCK)
+
+    def hold(self) -> AbstractContextManager[str]:
+        """Write to it alone. Raises Locked; the kernel lets go when the process dies."""
+        return locks.hold(self.path / LOCK, str(os.getpid()), lambda pid: _busy(self.id, pid))
+
+
+def root(estate: str) -> Path:
+    return content.STATE / "evidence" / estate
+
+
+def make(estate: str) -> Kept:
+    """A new folder under a name that no other bears."""
+    base = root(estate)
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    base.chmod(0o700)
+    while True:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{random.token_hex(2)}"
+        try:
+            (base / name).mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return Kept(name, base / name)
+
+
+def all_of(estate: str) -> list[Kept]:
+    """Every collection of the estate here, newest first."""
+    base = root(estate)
+    if not base.is_dir():
+        return []
+    folders = (path for path in base.iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted((Kept(path.name, path) for path in folders), key=lambda kept: kept.id, reverse=True)
+
+
+def find(estate: str, name: str) -> Kept:
+    """One collection by its name, a unique part of it, or `last`. Raises BadInput."""
+    everything = all_of(estate)
+    if name == "last":
+        matches = everything[:1]
+    else:
+        matches = [kept for kept in everything if kept.id == name] or [
+            kept for kept in everything if name and name in kept.id
+        ]
+    if len(matches) != 1:
+        raise BadInput(
+            "unknown-evidence",
+            _("There is no evidence {id}.").format(id=name)
+            if not matches
+            else _("{id} fits {count} collections.").format(id=name, count=len(matches)),
+            _("`rmc-dr evidence list` names them; give a whole name, a unique part of one, or `last`."),
+        )
+    return matches[0]
+
+
+def files(path: Path) -> Iterator[str]:
+    """Every file of a collection but its own books, relative; links are named too, and never followed."""
+    for where, folders, names in os.walk(path):
+        linked = [name for name in folders if Path(where, name).is_symlink()]
+        for name in (*names, *linked):
+            relative = str(Path(where, name).relative_to(path))
+            if relative not in OWN:
+                yield relative
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A small document; empty where it is not there or is none."""
+    try:
+        raw = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def _busy(name: str, pid: str) -> Locked:
+    return Locked(
+        "evidence-busy",
+        _("Another process is writing the evidence {id} (process {pid}).").format(id=name, pid=pid or "?"),
+        _("Wait until it has ended, then try again."),
+    )

@@ -1,0 +1,59 @@
+"""What logs say, as one timeline. Pure: bytes in, happenings out, whatever the bytes are.
+
+A log line is somebody else's text. It may steer a terminal, hold template braces, or a patient's name: so a
+happening is told in words of our own, with what a rule has recognised (a unit, an address, a message code).
+The line's own words are kept beside, cleaned, for who asks for them on his own screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What sort of thing happened."""
+
+    LOGIN = "login"
+    SUDO = "sudo"
+    RESTART = "restart"
+    ERROR = "error"
+    CONNECTION = "connection-failure"
+    REPLICATION = "replication"
+
+
+class Weight(StrEnum):
+    """How bad it is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One thing at one moment, by the control machine's clock; ``count`` of them until ``until``.
+
+    ``what`` may be reported. ``words`` is the line itself, cleaned and cut: it may hold patients' data.
+    """
+
+    at: datetime
+    host: str
+    kind: Kind
+    weight: Weight
+    what: str
+    source: str
+    line: int
+    words: str
+    until: datetime
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one source gave: its happenings, and how many lines could not be read."""
+
+    happenings: tuple[Happening, ...]
+    lines: int
+    unreadable: int
