@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from rmc_dr import content
 from rmc_dr.errors import BadInput
 from rmc_dr.estate_backup import Backup
+from rmc_dr.estate_limits import Thresholds
 from rmc_dr.i18n import _
 from rmc_dr.strict import Strict
 
@@ -126,6 +127,7 @@ class EstateConfig(Strict):
     liberty: Liberty
     s3: S3
     backup: Backup
+    check: Thresholds = Field(default_factory=Thresholds)
 
 
 class Identity(Strict):
