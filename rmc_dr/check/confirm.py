@@ -10,7 +10,10 @@ Key = tuple[str, str, str]  # area, host, code
 
 @dataclass(frozen=True)
 class Rule:
-    """Raised once ``needed`` of the last ``window`` looks saw it; cleared after ``window`` looks without it."""
+    """Raised once ``needed`` of the last ``window`` looks saw it; cleared after ``window`` did not.
+
+    Raises ValueError for a rule that can never be met.
+    """
 
     needed: int
     window: int

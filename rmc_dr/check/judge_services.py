@@ -54,13 +54,13 @@ def judge(seen: Seen, limits: Thresholds, broken: Broken) -> Iterator[Finding]:
 
 
 def _down(wanted: Wanted, facts: Facts) -> dict[str, Unit]:
-    """Units that should run and do not. One that is only just starting counts as running."""
+    """Units that should run and do not. One that starts counts as running, unless it is for the next try."""
     known = facts.units or {}
-    return {
-        name: known[name]
-        for name in wanted.units
-        if name in known and known[name].active not in ("active", "activating", "reloading")
-    }
+    return {name: known[name] for name in wanted.units if name in known and not _runs(known[name])}
+
+
+def _runs(unit: Unit) -> bool:
+    return unit.active in ("active", "activating", "reloading") and unit.sub != "auto-restart"
 
 
 def _units(wanted: Wanted, facts: Facts, down: dict[str, Unit]) -> Iterator[Finding]:

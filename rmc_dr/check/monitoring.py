@@ -83,11 +83,12 @@ def _measured(seen: Seen, label: Mapping[str, str]) -> dict[str, list[Sample]]:
             memory.append((labels, float(host.facts.memory.available)))
         if host.facts.load:
             load.append((labels, host.facts.load.one_minute))
-    sessions = [({**label, "host": one.host}, float(one.connections)) for one in seen.activity]
-    certificates: dict[str, float] = {}
+    sessions: list[Sample] = [({**label, "host": one.host}, float(one.connections)) for one in seen.activity]
+    days: dict[str, float] = {}
     for one in seen.certificates:
         if one.days is not None:
-            certificates[one.host] = min(one.days, certificates.get(one.host, one.days))
+            days[one.host] = min(one.days, days.get(one.host, one.days))
+    certificates: list[Sample] = [({**label, "host": host}, left) for host, left in days.items()]
     return {
         "host_up": up,
         "disk_free_bytes": free,
@@ -95,5 +96,5 @@ def _measured(seen: Seen, label: Mapping[str, str]) -> dict[str, list[Sample]]:
         "load_one_minute": load,
         "clock_ahead_seconds": clock,
         "connections": sessions,
-        "certificate_days": [({**label, "host": host}, days) for host, days in certificates.items()],
+        "certificate_days": certificates,
     }

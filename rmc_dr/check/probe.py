@@ -197,7 +197,7 @@ def postmasters() -> int:
 
 
 def process(unit: str) -> dict[str, Any] | None:
-    """The Java process of a unit ("": of none); None where it has none. Heap as the JVM itself counts it, where it does."""
+    """The Java process of a unit; None where it has none, and for ""."""
     for pid in _pids() if unit else ():
         try:
             ours = any(line.endswith(f"/{unit}") for line in _read(f"/proc/{pid}/cgroup").splitlines())
@@ -279,24 +279,9 @@ def ping(address: str, largest: int | None) -> dict[str, Any]:
 
 
 def _ping(address: str, size: int) -> dict[str, Any]:
-    words = [
-        "ping",
-        "-n",
-        "-q",
-        "-c",
-        str(PINGS),
-        "-i",
-        "0.1",
-        "-W",
-        "1",
-        "-M",
-        "do",
-        "-s",
-        str(size),
-        address,
-    ]
+    some = ["-n", "-q", "-c", str(PINGS), "-i", "0.1", "-W", "1"]
     done = subprocess.run(
-        words,
+        ["ping", *some, "-M", "do", "-s", str(size), address],
         capture_output=True,
         text=True,
         timeout=TOOL_SECONDS,

@@ -61,9 +61,8 @@ def _run(estate: Estate, host: Host, remote: str) -> tuple[int, str, str]:
     """Over the connection of an earlier look where one is open; over a new one where that has died."""
     folder = content.STATE / "ssh"
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-    shared = (
-        folder / sha256(f"{estate.name}/{host.name}".encode()).hexdigest()[:16]
-    )  # a socket's path is short
+    # A digest, for the path of a socket must be short.
+    shared = folder / sha256(f"{estate.name}/{host.name}".encode()).hexdigest()[:16]
     was_open = shared.exists()
     ended = _ssh(ssh.command(estate, host, connect_timeout=CONNECT_SECONDS, shared=shared), remote)
     if was_open and ended[0] == FAILED and not any(word in ended[2] for word in WRONG_KEY):

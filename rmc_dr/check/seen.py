@@ -1,4 +1,4 @@
-"""What one look has seen of the estate. None is unknown; it never counts as well, as down, or as zero. Pure."""
+"""What one look has seen of the estate. None is unknown: neither well, nor down, nor zero. Pure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class Unit:
 
 @dataclass(frozen=True)
 class Process:
-    """Liberty's Java process. ``heap`` in bytes after the last collection, where the JVM tells; ``files`` are open."""
+    """Liberty's Java process. ``heap`` are the bytes in use after the last collection, where the JVM tells;
+    ``files`` are open.
+    """
 
     pid: int
     threads: int
@@ -93,7 +95,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Ping:
-    """``whole``: packets as large as the interface sends come through uncut; None where that was not tried."""
+    """``whole``: packets as large as the interface sends come through; None where that was not tried."""
 
     sent: int
     received: int
@@ -166,7 +168,7 @@ class HostSeen:
 
 @dataclass(frozen=True)
 class Certificate:
-    """One that was served. ``days`` until it ends; None with the reason in ``trouble`` where it proves nothing."""
+    """One that was served. ``days`` until it ends; None where it proves nothing, and ``trouble`` says why."""
 
     host: str
     service: str

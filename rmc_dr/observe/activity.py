@@ -1,4 +1,4 @@
-"""Looks at what happens in PostgreSQL on one host: sessions, transactions, locks, WAL. No statement's text."""
+"""Looks at sessions, transactions, locks and WAL of PostgreSQL on one host; never at a statement's text."""
 
 from __future__ import annotations
 
