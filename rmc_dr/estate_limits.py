@@ -43,7 +43,7 @@ class Thresholds(Strict):
 
     latency_ms: Above = Above(warning=20, critical=200)
     clock_seconds: Above = Above(warning=2, critical=30)
-    load_per_core: Above = Above(warning=4, critical=16)
+    load_per_core: Above = Above(warning=8, critical=32)
     memory_percent: Percent = Percent(warning=90, critical=97)
     disk_percent: Percent = Percent(warning=85, critical=95)
     inodes_percent: Percent = Percent(warning=85, critical=95)

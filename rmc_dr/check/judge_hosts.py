@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rmc_dr.backups import Level
 from rmc_dr.check.findings import AREAS, Area, Finding, crossed, level_of
 from rmc_dr.check.roads import Wanted
-from rmc_dr.check.seen import Answer, Facts, HostSeen, Seen
+from rmc_dr.check.seen import Answer, Facts, HostSeen, Seen, Way
 from rmc_dr.estate_limits import Above, Thresholds
 from rmc_dr.i18n import _
 from rmc_dr.words import size
@@ -39,6 +39,8 @@ def _answer(seen: Seen, wanted: Wanted, host: HostSeen) -> Finding | None:
         return None
     if host.answer is Answer.SILENT:
         friends = reached_by(seen, name)
+        if any(reached.why is Way.OPEN for reached in seen.here.get(name, {}).values()):
+            return Finding(Level.CRITICAL, "ssh-refused", area, name, _no_ssh(name))
         if friends:
             text = _("{host} answers {others}, but not this machine: the way from here is cut").format(
                 host=name, others=", ".join(friends)
@@ -52,10 +54,14 @@ def _answer(seen: Seen, wanted: Wanted, host: HostSeen) -> Finding | None:
             "host-foreign",
             _("something answers at the address of {host} with a key that nobody pinned"),
         ),
-        Answer.REFUSED: ("ssh-refused", _("{host} is up, but takes no SSH connection")),
+        Answer.REFUSED: ("ssh-refused", _no_ssh(name)),
         Answer.UNREADABLE: ("host-unreadable", _("{host} lets SSH in, but cannot be looked at: {said}")),
     }[host.answer]
     return Finding(Level.CRITICAL, code, area, name, text.format(host=name, said=host.said))
+
+
+def _no_ssh(name: str) -> str:
+    return _("{host} is up, but takes no SSH connection").format(host=name)
 
 
 def reached_by(seen: Seen, name: str) -> list[str]:

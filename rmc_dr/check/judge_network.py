@@ -23,13 +23,17 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class BlockedPort:
-    """A port that listens, and that some cannot reach. ``way`` is how it ended for them."""
+    """A port that listens, and that some cannot reach. ``way`` is how it ended for them.
+
+    ``ours``: it is of a host of the estate. Whether the store of somebody else listens nobody can say.
+    """
 
     to: str
     port: int
     service: str
     way: Way
     sources: tuple[str, ...]
+    ours: bool = True
 
     @property
     def from_here(self) -> bool:
@@ -166,7 +170,7 @@ def _blocked(seen: Seen, cut: frozenset[Pair]) -> Iterator[BlockedPort]:
         if to not in seen.wanted or _listens(seen, to, port):
             sources[to, port, service, reached.why].append(source)
     for (to, port, service, way), names in sorted(sources.items()):
-        yield BlockedPort(to, port, service, way, tuple(names))
+        yield BlockedPort(to, port, service, way, tuple(names), ours=to in seen.wanted)
 
 
 def _listens(seen: Seen, name: str, port: int) -> bool:
@@ -180,7 +184,10 @@ def _port(blocked: BlockedPort) -> Finding:
     if blocked.way is Way.UNRESOLVED:
         text = _("{sources} cannot resolve {to}").format(**words)
         return Finding(Level.CRITICAL, "name-unresolved", Area.NETWORK, blocked.sources[0], text)
-    if blocked.way is Way.TIMEOUT:
+    if not blocked.ours:
+        code = "port-dropped" if blocked.way is Way.TIMEOUT else "port-rejected"
+        text = _("{sources} cannot connect to port {port} ({service}) of {to}")
+    elif blocked.way is Way.TIMEOUT:
         code = "port-dropped"
         text = _("packets from {sources} to port {port} ({service}) of {to} vanish: a firewall drops them")
     else:
@@ -222,8 +229,11 @@ def _weight(seen: Seen, host: str, names: Mapping[str, str]) -> Level:
 def _tls(seen: Seen, found: Broken) -> Iterator[Finding]:
     """A port that opens, and on which no TLS comes to stand, though its certificate is good from here."""
     bad = {one.host for one in seen.certificates if one.trouble}
+    mute = {health.host for health in seen.health if health.trouble}  # hung, which says more
     for source, to, port, service, reached in _roads(seen):
         if not reached.tls or to in bad or ordered(source, to) in found.black:
+            continue
+        if service == "https" and to in mute:
             continue
         where = _("this machine") if source == CONTROL else source
         text = _("{source} reaches port {port} ({service}) of {to}, but TLS fails: {said}").format(

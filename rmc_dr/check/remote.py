@@ -34,7 +34,7 @@ def observe(estate: Estate, wanted: Wanted, peers: dict[str, str]) -> HostSeen:
         return HostSeen(host.name, Answer.REFUSED, str(error))
     except OSError as error:
         return HostSeen(host.name, Answer.SILENT, str(error) or type(error).__name__)
-    remote = shlex.join(["exec", "python3", "-", json.dumps(_asked(estate, wanted, peers))])
+    remote = shlex.join(["exec", "python3", "-I", "-", json.dumps(_asked(estate, wanted, peers))])
     before = time.time()
     code, out, said = _run(estate, host, remote)
     after = time.time()
