@@ -229,7 +229,7 @@ def _weight(seen: Seen, host: str, names: Mapping[str, str]) -> Level:
 def _tls(seen: Seen, found: Broken) -> Iterator[Finding]:
     """A port that opens, and on which no TLS comes to stand, though its certificate is good from here."""
     bad = {one.host for one in seen.certificates if one.trouble}
-    mute = {health.host for health in seen.health if health.trouble}  # hung, which says more
+    mute = {one.host for one in seen.health if one.live is None and one.trouble}  # hung, which says more
     for source, to, port, service, reached in _roads(seen):
         if not reached.tls or to in bad or ordered(source, to) in found.black:
             continue

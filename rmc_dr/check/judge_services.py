@@ -171,7 +171,7 @@ def _health(health: Health) -> Finding | None:
         )
         return Finding(Level.CRITICAL, "liberty-hung", Area.APPSERVER, health.host, text)
     if health.ready is False:
-        down = ", ".join(health.down) or "-"
+        down = ", ".join(health.down) or health.trouble or "-"
         text = _("applications on {host} are not ready: {down}").format(host=health.host, down=down)
         return Finding(Level.CRITICAL, "application-not-ready", Area.APPSERVER, health.host, text, down)
     return None

@@ -119,9 +119,13 @@ def _visited(visits: Visits) -> tuple[dict[str, dict[str, Reached]], tuple[Certi
 def _health(estate: Estate, host: Host) -> Health:
     with Https(estate, host, estate.config.applications.port, HTTP_SECONDS) as https:
         try:
-            live, ready = https.request("GET", "/health/live"), https.request("GET", "/health/ready")
+            live = https.request("GET", "/health/live")
         except httpx.HTTPError as error:
             return Health(host.name, None, None, trouble=str(error) or type(error).__name__)
+        try:
+            ready = https.request("GET", "/health/ready")
+        except httpx.HTTPError as error:  # it waits for something, as for a database
+            return Health(host.name, _up(live), False, trouble=str(error) or type(error).__name__)
     down = (*_down(live), *_down(ready))
     return Health(host.name, _up(live), _up(ready), tuple(dict.fromkeys(down)))
 

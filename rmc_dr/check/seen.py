@@ -178,7 +178,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Health:
-    """MicroProfile Health of a server. None: no answer; ``down`` are the checks that say so."""
+    """MicroProfile Health of a server. None: no answer that tells; ``down`` are the checks that say so, and
+    ``trouble`` is why an answer did not come.
+    """
 
     host: str
     live: bool | None

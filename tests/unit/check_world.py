@@ -32,7 +32,8 @@ from rmc_dr.check.seen import (
 )
 from rmc_dr.estate import Estate
 from rmc_dr.model import Check
-from rmc_dr.pair import EtcdMember, Health as Voter, Limits, Node, PairObservation, PatroniView, Replica, Role
+from rmc_dr.pair import EtcdMember, Limits, Node, PairObservation, PatroniView, Replica, Role
+from rmc_dr.pair import Health as Voter
 
 NOW = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
 GIB = 1024**3
@@ -48,9 +49,7 @@ def healthy(estate: Estate) -> Seen:
         at=NOW,
         seconds=1.5,
         wanted=hosts,
-        hosts={
-            name: HostSeen(name, Answer.SYSTEM, "", facts(estate, name), (-0.4, 0.3)) for name in hosts
-        },
+        hosts={name: HostSeen(name, Answer.SYSTEM, "", facts(estate, name), (-0.4, 0.3)) for name in hosts},
         here=here,
         pair=pair(),
         activity=tuple(Activity(name, 12, 97, could_grow=GIB) for name in ("db1", "db2")),
@@ -150,9 +149,7 @@ def road(seen: Seen, to: str, ports: tuple[int, ...], way: Way, *, only: tuple[s
         if host_seen.facts is None or (only and name not in only):
             continue
         numbers = [
-            number
-            for number, one in enumerate(seen.wanted[name].roads)
-            if one.to == to and one.port in ports
+            number for number, one in enumerate(seen.wanted[name].roads) if one.to == to and one.port in ports
         ]
         roads = {**host_seen.facts.roads, **{str(number): ended for number in numbers}}
         seen = host(seen, name, roads=roads)
@@ -186,7 +183,6 @@ def cut(seen: Seen, one: str, other: str) -> Seen:
         seen = host(seen, here, pings={**found.pings, there: Ping(3, 0, None, whole=False, mtu=1500)})
         seen = road(seen, there, tuple(seen.wanted[there].ports.values()), Way.TIMEOUT, only=(here,))
     return seen
-
 
 
 def pings(seen: Seen, name: str, changes: Mapping[str, Ping]) -> Seen:

@@ -33,7 +33,7 @@ from rmc_dr.check.seen import (
     Unit,
     Way,
 )
-from rmc_dr.estate import EstateConfig, Estate
+from rmc_dr.estate import Estate, EstateConfig
 from rmc_dr.estate_limits import Above, Below, Thresholds
 from rmc_dr.model import Check
 from rmc_dr.pair import Health as Voter
@@ -123,9 +123,7 @@ def road_tls(seen: Seen, source: str, to: str, said: str) -> Seen:
     found = seen.facts(source)
     assert found is not None
     numbers = [str(n) for n, one in enumerate(seen.wanted[source].roads) if one.to == to]
-    return host(
-        seen, source, roads={**found.roads, **{n: Reached(Way.OPEN, 1.0, said) for n in numbers}}
-    )
+    return host(seen, source, roads={**found.roads, **{n: Reached(Way.OPEN, 1.0, said) for n in numbers}})
 
 
 def clock(seen: Seen) -> Seen:
@@ -324,7 +322,12 @@ def test_what_is_asked_of_each_host(estate: Estate) -> None:
     hosts = wanted(estate)
     assert list(hosts) == ["app1", "db1", "db2", "store1", "verify1"]
     ways = {(name, road.to, road.port) for name, one in hosts.items() for road in one.roads}
-    assert {("app1", "db1", 5432), ("app1", "store1", 443), ("db1", "db2", 8432), ("store1", "db2", 2380)} <= ways
+    assert {
+        ("app1", "db1", 5432),
+        ("app1", "store1", 443),
+        ("db1", "db2", 8432),
+        ("store1", "db2", 2380),
+    } <= ways
     assert ("verify1", "db1", 5432) not in ways, "its own firewall lets it go to the store alone"
     assert {road.service for road in from_here(estate)} == {"https", "postgresql", "patroni", "etcd", "s3"}
 
@@ -334,7 +337,11 @@ def test_the_store_of_somebody_else_is_reached_by_its_name(estate: Estate) -> No
     raw["s3"]["endpoint"] = "https://s3.hospital.example:8443"
     foreign = replace(estate, config=EstateConfig.model_validate(raw))
     (road_to_store,) = [one for one in wanted(foreign)["app1"].roads if one.service == "s3"]
-    assert (road_to_store.address, road_to_store.port, road_to_store.tls) == ("s3.hospital.example", 8443, False)
+    assert (road_to_store.address, road_to_store.port, road_to_store.tls) == (
+        "s3.hospital.example",
+        8443,
+        False,
+    )
     assert "s3" not in wanted(foreign)["store1"].ports
     seen = road(healthy(foreign), "s3.hospital.example", (8443,), Way.UNRESOLVED, only=("app1",))
     assert codes(seen) == [("name-unresolved", "app1")]
@@ -352,8 +359,8 @@ def test_levels_grow_with_the_value(value: float, one: float, other: float) -> N
 
 @given(st.permutations([Finding(level, code, Area.NETWORK, "", "") for level in Level for code in NEXT][:40]))
 def test_the_order_does_not_depend_on_who_looked_first(found: list[Finding]) -> None:
-    assert [one.key + (one.level,) for one in in_order(found)] == [
-        one.key + (one.level,) for one in in_order(reversed(found))
+    assert [(*one.key, one.level) for one in in_order(found)] == [
+        (*one.key, one.level) for one in in_order(reversed(found))
     ]
 
 

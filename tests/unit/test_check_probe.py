@@ -120,9 +120,7 @@ def test_only_what_listens_on_more_than_the_loopback_counts(monkeypatch: pytest.
         " 0: 0100007F:1538 00000000:0000 0A rest\n"
         " 1: 0B6433C6:1538 00000000:0000 01 rest\n"
         " 2: 00000000:0016 00000000:0000 0A rest\n",
-        "/proc/net/tcp6": "head\n"
-        f" 0: {'0' * 24}01000000:0050 0:0 0A rest\n"
-        f" 1: {'0' * 32}:24E3 0:0 0A rest\n",
+        "/proc/net/tcp6": f"head\n 0: {'0' * 24}01000000:0050 0:0 0A rest\n 1: {'0' * 32}:24E3 0:0 0A rest\n",
     }
     monkeypatch.setattr(probe, "_read", rows.__getitem__)
     assert probe.listening() == [22, 9443]
@@ -134,7 +132,9 @@ def counters(*values: tuple[str, int], order: str = "<") -> bytes:
     for name, value in values:
         text = name.encode() + b"\0"
         text += b"\0" * (-(20 + len(text)) % 8)
-        entries += struct.pack(f"{order}iiiBBBBi", 20 + len(text) + 8, 20, 0, ord("J"), 0, 1, 1, 20 + len(text))
+        entries += struct.pack(
+            f"{order}iiiBBBBi", 20 + len(text) + 8, 20, 0, ord("J"), 0, 1, 1, 20 + len(text)
+        )
         entries += text + struct.pack(f"{order}q", value)
     head = b"\xca\xfe\xc0\xc0" + bytes([order == "<", 2, 0, 1])
     return head + struct.pack(f"{order}iiqii", len(entries), 0, 0, 32, len(values)) + entries
@@ -164,7 +164,12 @@ def test_spoiled_counters_are_unknown_and_end(tail: bytes, cut: int) -> None:
         assert found is None or isinstance(found, int)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_an_answer_that_is_none_is_not_taken_for_one(document: object) -> None:
     assert read_facts(document) is None
 
@@ -177,7 +182,7 @@ class Hosts:
         self.commands: list[list[str]] = []
         self.port: Exception | None = None
 
-    def connect(self, _where: tuple[str, int], timeout: float) -> socket.socket:
+    def connect(self, _where: tuple[str, int], timeout: float) -> socket.socket:  # noqa: ARG002
         if self.port:
             raise self.port
         return socket.socket()
