@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rmc_dr import content
 from rmc_dr.estate_limits import Above, Below, Percent, Thresholds
 
 
@@ -43,3 +46,10 @@ def test_the_order_of_both_is_kept(one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert Above(warning=low, critical=high).critical >= low
     assert Below(warning=high, critical=low).critical <= high
+
+
+def test_the_runbook_shows_the_defaults() -> None:
+    page = (content.root() / "docs" / "runbooks" / "estate.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert Thresholds.model_validate(yaml.safe_load(block)["check"]) == Thresholds()
+    assert set(yaml.safe_load(block)["check"]) == set(Thresholds.model_fields)
