@@ -16,6 +16,7 @@ from rmc_dr import content, ssh
 from rmc_dr.check.roads import Wanted
 from rmc_dr.check.seen import Answer, HostSeen, read_facts
 from rmc_dr.estate import Estate, Host
+from rmc_dr.i18n import _
 
 PORT = 22
 CONNECT_SECONDS = 3
@@ -84,7 +85,7 @@ def _ssh(command: list[str], remote: str) -> tuple[int, str, str]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return 1, "", f"no answer within {PROBE_SECONDS} s"
+            return 1, "", _("no answer within {seconds} s").format(seconds=PROBE_SECONDS)
         errors.seek(0)
         said = errors.read().decode(errors="replace").strip()
         return done.returncode, done.stdout.decode(errors="replace"), said

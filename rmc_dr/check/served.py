@@ -9,6 +9,7 @@ import time
 from rmc_dr.check.probe import why
 from rmc_dr.check.roads import Road
 from rmc_dr.check.seen import Certificate, Reached, Way
+from rmc_dr.i18n import _
 
 SECONDS = 3
 DAY = 86400
@@ -27,7 +28,7 @@ def visit(road: Road, trust: ssl.SSLContext) -> tuple[Reached, Certificate | Non
         reached = Reached(Way.OPEN, _ms(began))
         try:
             if road.service == "postgresql" and not _asked_for_tls(plain):
-                return reached, Certificate(road.to, road.service, None, "no TLS is spoken")
+                return reached, Certificate(road.to, road.service, None, _("no TLS is spoken"))
             with trust.wrap_socket(plain, server_hostname=road.to) as secure:
                 return reached, Certificate(road.to, road.service, _days(secure))
         except ssl.SSLCertVerificationError as error:
