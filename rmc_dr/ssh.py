@@ -9,7 +9,7 @@ from rmc_dr.estate import Estate, Host
 
 RESCUE_ALIAS = "rescue"
 Alias = Literal["system", "rescue"]
-SHARED = {"ControlMaster": "auto", "ControlPersist": 90, "ServerAliveInterval": 1, "ServerAliveCountMax": 3}
+SHARED = {"ControlMaster": "auto", "ControlPersist": 90, "ServerAliveInterval": 2}
 
 
 def command(
@@ -23,8 +23,8 @@ def command(
     """The ssh command line up to, but without, the remote command.
 
     ``alias`` says which pinned key must answer: the host's own, or the rescue system's. ``connect_timeout``
-    is in seconds. ``shared`` is the socket of a connection that stays open for the next call; a dead host is
-    noticed on it within three seconds.
+    is in seconds. ``shared`` is the socket of a connection that stays open for the next call; a dead host
+    is noticed on it within six seconds, by itself.
     """
     pinned = host.name if alias == "system" else RESCUE_ALIAS
     options: dict[str, object] = {

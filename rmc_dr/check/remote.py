@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,10 +17,10 @@ from rmc_dr.check.seen import Answer, HostSeen, read_facts
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 
-PORT = 22
 CONNECT_SECONDS = 3
 PROBE_SECONDS = 12  # the probe itself ends after six
 FAILED = 255  # ssh's own: no session
+NO_WAY = "connect to host"
 WRONG_KEY = ("verification failed", "HOST IDENTIFICATION")
 PROBE = Path(__file__).with_name("probe.py")
 
@@ -29,18 +28,12 @@ PROBE = Path(__file__).with_name("probe.py")
 def observe(estate: Estate, wanted: Wanted, peers: dict[str, str]) -> HostSeen:
     """What a host tells of itself. ``peers`` are the names and addresses that it must resolve and ping."""
     host = estate.host(wanted.name)
-    try:
-        socket.create_connection((host.address, PORT), timeout=CONNECT_SECONDS).close()
-    except ConnectionRefusedError as error:
-        return HostSeen(host.name, Answer.REFUSED, str(error))
-    except OSError as error:
-        return HostSeen(host.name, Answer.SILENT, str(error) or type(error).__name__)
     remote = shlex.join(["exec", "python3", "-I", "-", json.dumps(_asked(estate, wanted, peers))])
     before = time.time()
     code, out, said = _run(estate, host, remote)
     after = time.time()
-    if code == FAILED and any(word in said for word in WRONG_KEY):
-        return HostSeen(host.name, _whose(estate, host), said[-200:])
+    if code == FAILED:
+        return HostSeen(host.name, _refusal(estate, host, said), said[-200:])
     facts = read_facts(_parsed(out)) if code == 0 else None
     if facts is None:
         return HostSeen(host.name, Answer.UNREADABLE, said[-200:] or f"exit {code}")
@@ -66,7 +59,7 @@ def _run(estate: Estate, host: Host, remote: str) -> tuple[int, str, str]:
     shared = folder / sha256(f"{estate.name}/{host.name}".encode()).hexdigest()[:16]
     was_open = shared.exists()
     ended = _ssh(ssh.command(estate, host, connect_timeout=CONNECT_SECONDS, shared=shared), remote)
-    if was_open and ended[0] == FAILED and not any(word in ended[2] for word in WRONG_KEY):
+    if was_open and ended[0] == FAILED and not any(word in ended[2] for word in (*WRONG_KEY, NO_WAY)):
         shared.unlink(missing_ok=True)
         return _ssh(ssh.command(estate, host, connect_timeout=CONNECT_SECONDS), remote)
     return ended
@@ -91,8 +84,12 @@ def _ssh(command: list[str], remote: str) -> tuple[int, str, str]:
         return done.returncode, done.stdout.decode(errors="replace"), said
 
 
-def _whose(estate: Estate, host: Host) -> Answer:
-    """The rescue system's key, or one that nobody pinned."""
+def _refusal(estate: Estate, host: Host, said: str) -> Answer:
+    """What it means that ssh gave no session: by its own words, and by the rescue system's key."""
+    if NO_WAY in said:
+        return Answer.REFUSED if "Connection refused" in said else Answer.SILENT
+    if not any(word in said for word in WRONG_KEY):
+        return Answer.UNREADABLE
     code, _out, _said = _ssh(ssh.command(estate, host, "rescue", connect_timeout=CONNECT_SECONDS), "true")
     return Answer.RESCUE if code == 0 else Answer.FOREIGN
 

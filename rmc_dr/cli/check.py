@@ -128,10 +128,10 @@ def _line(context: Context, textfile: Path | None) -> int:
 
     try:
         estate, seen, found = _look(context)
-    except Error as error:
+    except (Error, OSError) as error:
         from rmc_dr.check.monitoring import unknown
 
-        click.echo(unknown(error.message))
+        click.echo(unknown(str(error)))
         return UNKNOWN
     from rmc_dr.check.monitoring import nagios, worst
 
@@ -186,8 +186,9 @@ def _print(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding
         )
         return
     table = Table(box=None, pad_edge=False)
-    for title in (_("level"), _("where"), _("code"), _("what was seen")):
-        table.add_column(title, overflow="fold")
+    for title in (_("level"), _("where"), _("code")):
+        table.add_column(title, no_wrap=True)
+    table.add_column(_("what was seen"), overflow="fold")
     from rich.text import Text
 
     words = {"WARNING": _("warning"), "CRITICAL": _("critical"), "UNKNOWN": _("unknown")}

@@ -180,12 +180,6 @@ class Hosts:
     def __init__(self, *ends: tuple[int, str, str]) -> None:
         self.ends = list(ends)
         self.commands: list[list[str]] = []
-        self.port: Exception | None = None
-
-    def connect(self, _where: tuple[str, int], timeout: float) -> socket.socket:  # noqa: ARG002
-        if self.port:
-            raise self.port
-        return socket.socket()
 
     def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         self.commands.append(command)
@@ -197,7 +191,6 @@ class Hosts:
 def observed(
     monkeypatch: pytest.MonkeyPatch, estate: Estate, hosts: Hosts, *, shared: bool = False
 ) -> HostSeen:
-    monkeypatch.setattr(remote.socket, "create_connection", hosts.connect)
     monkeypatch.setattr(remote.subprocess, "run", hosts.run)
     if shared:
         monkeypatch.setattr(Path, "exists", lambda _path: True)
@@ -224,12 +217,25 @@ def test_the_exact_question(monkeypatch: pytest.MonkeyPatch, estate: Estate, sta
     assert len(options["ControlPath"]) - len(str(state)) < 30
 
 
-def test_a_dead_host_is_asked_nothing(monkeypatch: pytest.MonkeyPatch, estate: Estate, state: Path) -> None:
-    hosts = Hosts()
-    for error, answer in ((TimeoutError(), Answer.SILENT), (ConnectionRefusedError(), Answer.REFUSED)):
-        hosts.port = error
-        assert observed(monkeypatch, estate, hosts).answer is answer
-    assert hosts.commands == []
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("ssh: connect to host 198.51.100.11 port 22: Connection timed out", Answer.SILENT),
+        ("ssh: connect to host 198.51.100.11 port 22: No route to host", Answer.SILENT),
+        ("ssh: connect to host 198.51.100.11 port 22: Connection refused", Answer.REFUSED),
+        ("Connection timed out during banner exchange", Answer.UNREADABLE),
+        ("root@198.51.100.11: Permission denied (publickey).", Answer.UNREADABLE),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+def test_why_a_host_gives_no_session(
+    monkeypatch: pytest.MonkeyPatch, estate: Estate, state: Path, said: str, answer: Answer, shared: bool
+) -> None:
+    """A host that cannot be reached is tried once, whatever was open before."""
+    (state / "ssh").mkdir()
+    hosts = Hosts((255, "", said), (255, "", said))
+    assert observed(monkeypatch, estate, hosts, shared=shared).answer is answer
+    assert len(hosts.commands) == (2 if shared and answer is Answer.UNREADABLE else 1)
 
 
 def test_whose_key_it_is(monkeypatch: pytest.MonkeyPatch, estate: Estate, state: Path) -> None:
