@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import httpx
-import psycopg
 
 from rmc_dr import backup, journey, schedule
 from rmc_dr.backups import BackupsObservation, Remark
@@ -18,7 +17,7 @@ from rmc_dr.check import remote
 from rmc_dr.check.roads import Road, from_here, wanted
 from rmc_dr.check.seen import Certificate, Health, KitSeen, Login, Reached, Seen, TimerSeen
 from rmc_dr.check.served import visit
-from rmc_dr.errors import BadInput, Error
+from rmc_dr.errors import Error
 from rmc_dr.estate import Application, Estate, Host
 from rmc_dr.https import Https
 from rmc_dr.kit.verify import glance
@@ -48,9 +47,7 @@ class _Asked:
     def answer(self, what: str, asked: Future[Value]) -> Value | None:
         try:
             return asked.result()
-        except BadInput:
-            raise
-        except (Error, psycopg.Error, httpx.HTTPError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 (in a triage no part that fails may hide the others)
             said = " ".join(str(error).split())[:200]
             self.errors[what] = said or type(error).__name__
             return None

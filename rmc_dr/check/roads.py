@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from rmc_dr.estate import Estate, Host
+from rmc_dr.store import endpoint
 
 PGBACKREST_PORT = 8432
-STORE_PORT = 443
 CONTROL = "control"
 GROUPS = ("appserver", "dbserver", "store", "verifier")
 UNITS = {
@@ -71,16 +70,15 @@ def from_here(estate: Estate) -> tuple[Road, ...]:
     """The ports that this machine asks; each of them proves its certificate."""
     return tuple(
         Road(host.name, host.address, port, service)
-        for name, host in wanted(estate).items()
+        for host in wanted(estate).values()
         for service, port in host.ports.items()
         if service not in ("etcd-peer", "pgbackrest")
-        if name in estate.hosts
     )
 
 
 def own_store(estate: Estate) -> str | None:
     """The estate's host that the endpoint names; None where the store is somebody else's."""
-    name = urlsplit(estate.config.s3.endpoint).hostname or ""
+    name = endpoint.of(estate).name
     return name if name in estate.hosts else None
 
 
@@ -103,7 +101,7 @@ def _ports(estate: Estate, host: Host, group: str) -> dict[str, int]:
                 **etcd,
             }
         case "store":
-            return {**etcd, **({"s3": STORE_PORT} if own_store(estate) == host.name else {})}
+            return {**etcd, **({"s3": endpoint.of(estate).port} if own_store(estate) == host.name else {})}
     return {}
 
 
@@ -128,14 +126,11 @@ def _roads(estate: Estate, host: Host, group: str) -> list[Road]:
         for service, port in _ports(estate, other, "store").items()
         if service != "s3"
     ]
-    return [*roads, *_to_store(estate, host, group)]
+    return [*roads, *_to_store(estate, group)]
 
 
-def _to_store(estate: Estate, host: Host, group: str) -> list[Road]:
+def _to_store(estate: Estate, group: str) -> list[Road]:
     if group not in ("appserver", "dbserver", "verifier"):
         return []
-    if own := own_store(estate):
-        return [] if own == host.name else [Road(own, estate.hosts[own].address, STORE_PORT, "s3")]
-    parts = urlsplit(estate.config.s3.endpoint)
-    name = parts.hostname or ""
-    return [Road(name, name, parts.port or STORE_PORT, "s3", tls=False)]
+    store = endpoint.of(estate)
+    return [Road(store.name, store.address, store.port, "s3", tls=store.name in estate.hosts)]

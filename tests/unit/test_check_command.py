@@ -255,8 +255,9 @@ def test_a_part_that_fails_is_named_and_the_rest_is_seen(
     everything: Everything, estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(looking, "observe_activity", lambda _estate, _one: _raise(Error("x", "Gone.", "")))
+    monkeypatch.setattr(backup, "look", lambda _estate: {}["repo1"])
     seen = looking.look(estate)
-    assert seen.errors == {"activity db1": "Gone.", "activity db2": "Gone."}
+    assert seen.errors == {"activity db1": "Gone.", "activity db2": "Gone.", "backups": "'repo1'"}
     assert seen.pair is not None
 
 

@@ -7,17 +7,19 @@ from dataclasses import replace
 
 import pytest
 from check_world import GIB, cut, healthy, host, mute, pair, pings, road, silent, unit
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rmc_dr import content
 from rmc_dr.backups import Level, Remark
 from rmc_dr.check.findings import NEXT, Area, Finding, in_order, level_of
 from rmc_dr.check.judge import blind, judge
+from rmc_dr.check.monitoring import nagios, prometheus
 from rmc_dr.check.roads import from_here, wanted
 from rmc_dr.check.seen import (
     Answer,
     Certificate,
+    Facts,
     FileSystem,
     Health,
     HostSeen,
@@ -362,6 +364,24 @@ def test_the_order_does_not_depend_on_who_looked_first(found: list[Finding]) -> 
     assert [(*one.key, one.level) for one in in_order(found)] == [
         (*one.key, one.level) for one in in_order(reversed(found))
     ]
+
+
+@given(st.from_type(Facts), st.from_type(Facts), st.sampled_from(Answer))
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=60)
+def test_whatever_a_host_tells_it_is_judged(estate: Estate, one: Facts, other: Facts, answer: Answer) -> None:
+    """Nonsense of one host must not keep the others from being judged."""
+    seen = healthy(estate)
+    hosts = {
+        **seen.hosts,
+        "app1": replace(seen.hosts["app1"], facts=one),
+        "db1": replace(seen.hosts["db1"], facts=other),
+        "db2": HostSeen("db2", answer, "{x} |"),
+    }
+    found = judge(replace(seen, hosts=hosts), LIMITS)
+    assert in_order(found) == found
+    assert {finding.code for finding in found} <= set(NEXT)
+    assert nagios(found, 1.0).count("\n") == 0
+    assert prometheus(replace(seen, hosts=hosts), found, "lab").endswith("\n")
 
 
 def test_every_code_stands_in_the_runbook() -> None:
