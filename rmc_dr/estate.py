@@ -19,6 +19,7 @@ from rmc_dr.errors import BadInput
 from rmc_dr.estate_backup import Backup
 from rmc_dr.estate_evidence import EvidenceConfig
 from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
+from rmc_dr.estate_limits import Thresholds
 from rmc_dr.i18n import _
 from rmc_dr.strict import Strict
 
@@ -140,6 +141,7 @@ class EstateConfig(Strict):
     s3: S3
     backup: Backup
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig)
+    check: Thresholds = Field(default_factory=Thresholds)
 
 
 class Identity(Strict):

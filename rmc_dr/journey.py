@@ -81,15 +81,25 @@ def prove(estate: Estate, host: Host) -> list[Check]:
     return [check for app in estate.config.applications.apps for check in travel(estate, host, app)]
 
 
-def travel(estate: Estate, host: Host, app: Application, through: Path | None = None) -> list[Check]:
+def travel(
+    estate: Estate,
+    host: Host,
+    app: Application,
+    through: Path | None = None,
+    *,
+    up_to_login: bool = False,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> list[Check]:
     """Run one application's journey: a check a step; after a failure the rest is not tried.
 
     ``through`` is a socket of this machine that leads to the host's port, where no network does.
+    ``up_to_login`` leaves out what follows the log-in; a journey without one is then run as far as it only
+    reads without a token.
     """
-    steps = read_steps(app)
+    steps = _up_to_login(read_steps(app)) if up_to_login else read_steps(app)
     traveller = _Traveller()
     checks: list[Check] = []
-    with Https(estate, host, estate.config.applications.port, TIMEOUT_SECONDS, through) as https:
+    with Https(estate, host, estate.config.applications.port, timeout_seconds, through) as https:
         for number, step in enumerate(steps, 1):
             name = f"journey {app.name} {number}/{len(steps)}: {step.method} {step.path}"
             if checks and not checks[-1].passed:
@@ -98,6 +108,11 @@ def travel(estate: Estate, host: Host, app: Application, through: Path | None = 
             problem = _go(https, estate, app, step, traveller)
             checks.append(Check(name, problem is None, problem or ""))
     return checks
+
+
+def _up_to_login(steps: Sequence[Step]) -> list[Step]:
+    login = next((number for number, step in enumerate(steps, 1) if step.secret), None)
+    return list(steps[:login]) if login else [step for step in steps if not (step.auth or step.writes)]
 
 
 def read_steps(app: Application) -> list[Step]:

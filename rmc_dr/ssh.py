@@ -9,16 +9,25 @@ from rmc_dr.estate import Estate, Host
 
 RESCUE_ALIAS = "rescue"
 Alias = Literal["system", "rescue"]
+SHARED = {"ControlMaster": "auto", "ControlPersist": 90, "ServerAliveInterval": 2}
 
 
-def command(estate: Estate, host: Host, alias: Alias = "system", *, connect_timeout: int = 3) -> list[str]:
+def command(
+    estate: Estate,
+    host: Host,
+    alias: Alias = "system",
+    *,
+    connect_timeout: int = 3,
+    shared: Path | None = None,
+) -> list[str]:
     """The ssh command line up to, but without, the remote command.
 
     ``alias`` says which pinned key must answer: the host's own, or the rescue system's. ``connect_timeout``
-    is in seconds.
+    is in seconds. ``shared`` is the socket of a connection that stays open for the next call; a dead host
+    is noticed on it within six seconds, by itself.
     """
     pinned = host.name if alias == "system" else RESCUE_ALIAS
-    options = {
+    options: dict[str, object] = {
         "UserKnownHostsFile": estate.private_dir / "known_hosts",
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
@@ -30,6 +39,8 @@ def command(estate: Estate, host: Host, alias: Alias = "system", *, connect_time
         "ServerAliveCountMax": 3,
         "LogLevel": "ERROR",
     }
+    if shared:
+        options |= SHARED | {"ControlPath": shared}
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     return ["ssh", "-F", "none", "-i", str(estate.private_dir / "id_ed25519"), *words, f"root@{host.address}"]
 

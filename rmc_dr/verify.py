@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from rmc_dr import content, journey, scratch, ssh
+from rmc_dr.check.roads import PGBACKREST_PORT
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -28,7 +29,6 @@ from rmc_dr.store import endpoint
 
 TIMEOUT_SECONDS = 900
 GROUPS = ("appserver", "dbserver", "store", "verifier")
-PGBACKREST_PORT = 8432
 DETAIL_LENGTH = 300
 LARGEST_JUNIT_BYTES = 20_000_000
 SSH_REFUSED = re.compile(r"Host key verification failed|ssh: connect to host [^\\\n]+")

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rmc_dr.i18n import _
+from rmc_dr.prometheus import gauge
 
 TRUTH = {"t": True, "f": False}
 
@@ -134,7 +135,7 @@ def recovery_estimate(measured: Mapping[str, Any]) -> float | None:
 
 def prometheus(verdict: Verdict, estate: str) -> str:
     """The verdict as a text file for Prometheus' node exporter."""
-    label = f'{{estate="{estate}",scope="{verdict.scope}"}}'
+    labels = {"estate": estate, "scope": verdict.scope}
     ended = verdict.ended.timestamp()
     gauges: dict[str, float | None] = {
         "green": float(verdict.green),
@@ -146,12 +147,10 @@ def prometheus(verdict: Verdict, estate: str) -> str:
     lines: list[str] = []
     for name, value in gauges.items():
         if value is not None:
-            full = f"rmc_dr_verification_{name}"
-            lines += [f"# TYPE {full} gauge", f"{full}{label} {value:.3f}"]
-    full = "rmc_dr_verification_check_green"
-    lines.append(f"# TYPE {full} gauge")
+            lines += gauge(f"rmc_dr_verification_{name}", [(labels, value)])
     names: dict[str, bool] = {}
     for proof in verdict.proofs:
         names[proof.name] = names.get(proof.name, True) and proof.green
-    lines += [f'{full}{{estate="{estate}",check="{name}"}} {int(green)}' for name, green in names.items()]
+    checks = [({"estate": estate, "check": name}, float(green)) for name, green in names.items()]
+    lines += gauge("rmc_dr_verification_check_green", checks, digits=0)
     return "\n".join(lines) + "\n"

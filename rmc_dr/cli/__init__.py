@@ -18,6 +18,7 @@ from rmc_dr.i18n import _
 COMMANDS = {
     "audit": ("audit", _("One timeline of what all hosts saw, the first error, and what may be lost.")),
     "backup": ("backup", _("Take, list, judge, verify and expire backups.")),
+    "check": ("check", _("Look at everything at once: what is wrong, the worst first.")),
     "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),

@@ -33,6 +33,13 @@ def verify(estate: Estate, accept_expired: str | None = None) -> Manifest:
 
 def prove(kit: Path, allowed_signers: Path) -> Manifest:
     """Everything but the expiry."""
+    manifest = glance(kit, allowed_signers)
+    _compare_contents(kit, manifest)
+    return manifest
+
+
+def glance(kit: Path, allowed_signers: Path) -> Manifest:
+    """Signature, names and sizes, in milliseconds: no file is read, so a changed byte is not found."""
     text = _read_manifest(kit)
     _check_signature(kit, text, allowed_signers)
     try:
@@ -44,7 +51,6 @@ def prove(kit: Path, allowed_signers: Path) -> Manifest:
             _("The kit was made by another version of rmc-dr; build it anew with this one."),
         ) from None
     _compare_files(kit, manifest)
-    _compare_contents(kit, manifest)
     return manifest
 
 

@@ -102,9 +102,9 @@ select activity.pid, application_name, coalesce(host(client_addr), 'local') as c
 
 def observe_node(estate: Estate, host: Host) -> Node:
     """One node by its own word; bounded by the estate's connect and statement timeouts."""
-    refusal = _refused(estate, host)
-    if refusal:
-        return Node(host.name, Role.DOWN, host.address, refusal)
+    role, said = _knock(estate, host)
+    if role is not None:
+        return Node(host.name, role, host.address, said)
     try:
         with connect(estate, host) as connection, connection.cursor(row_factory=dict_row) as cursor:
             return _look(cursor, host)
@@ -232,14 +232,17 @@ def _locked(run: str, client: str, since: datetime) -> Locked:
     )
 
 
-def _refused(estate: Estate, host: Host) -> str:
-    """Why nothing listens there, if the host itself says so; silence proves nothing and gives ""."""
-    address = (host.address, estate.config.database.port)
+def _knock(estate: Estate, host: Host) -> tuple[Role | None, str]:
+    """What can be told without a session, and why; silence proves nothing, but is not waited for twice."""
+    seconds = estate.config.database.connect_timeout_seconds
     try:
-        with socket.create_connection(address, estate.config.database.connect_timeout_seconds):
-            return ""
+        with socket.create_connection((host.address, estate.config.database.port), seconds):
+            return None, ""
+    except TimeoutError:
+        return Role.UNKNOWN, _("no answer within {seconds} s").format(seconds=seconds)
     except OSError as error:
-        return "connection refused" if error.errno == errno.ECONNREFUSED else ""
+        refused = error.errno == errno.ECONNREFUSED
+        return (Role.DOWN, "connection refused") if refused else (None, "")
 
 
 def connect(

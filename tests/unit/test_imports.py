@@ -31,8 +31,21 @@ MAY_BE_PURE = {
     "model",
     "pair",
     "plans",
+    "prometheus",
     "diagnose",
     "timeline",
+}
+# Of triage only what looks and what watches touches anything; what is asked and judged does not.
+PURE_TRIAGE = {
+    "check.confirm",
+    "check.findings",
+    "check.judge",
+    "check.judge_hosts",
+    "check.judge_network",
+    "check.judge_services",
+    "check.monitoring",
+    "check.roads",
+    "check.seen",
 }
 READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {"errors", "history", "i18n", "model", "record", "report", "retold", "words"}
@@ -106,6 +119,22 @@ def test_what_decides_touches_no_network_clock_or_disk(name: str) -> None:
         "today",
     }
     assert not clocks
+
+
+@pytest.mark.parametrize("name", sorted(PURE_TRIAGE))
+def test_what_judges_a_look_looks_at_nothing(name: str) -> None:
+    tree = modules()[name]
+    assert not foreign(tree) & (DRIVERS - {"urllib"})  # urllib.parse takes a URL apart
+    ours = own(tree)
+    assert {other for other in ours if top(other) == "check"} <= PURE_TRIAGE | {"check"}
+    others = {top(other) for other in ours - {"store", "store.endpoint"}}
+    assert others <= MAY_BE_PURE | {"check", "estate_limits", "words"}
+
+
+def test_what_is_sent_to_the_hosts_is_alone() -> None:
+    tree = modules()["check.probe"]
+    assert own(tree) == set()
+    assert foreign(tree) <= set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("name", those(READERS))

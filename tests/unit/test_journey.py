@@ -211,3 +211,35 @@ def test_a_write_names_the_test_patient(
     assert sent[0] == sent[1]
     assert sent[0]["specimen"] == "TEST-0001"
     assert sent[0]["tags"] == [sent[0]["id"], "plain"]
+
+
+def test_up_to_the_login_and_no_further(
+    opened: Estate, host: Host, answers: Callable[[Handler], None]
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={"token": TOKEN})
+
+    answers(answer)
+    login = {"post": "/management/login", "secret": "journey", "save": "token"}
+    records = {"get": "/management/records", "auth": "token"}
+    app = application({"get": "/management/page"}, login, records)
+    assert [check.passed for check in journey.travel(opened, host, app, up_to_login=True)] == [True, True]
+    assert asked == ["/management/page", "/management/login"]
+
+
+def test_a_journey_without_a_login_is_read_as_far_as_anybody_may(
+    opened: Estate, host: Host, answers: Callable[[Handler], None]
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200)
+
+    answers(answer)
+    app = application({"get": "/management/page"}, {"post": "/management/x"}, test_patient="T1")
+    journey.travel(opened, host, app, up_to_login=True)
+    assert asked == ["/management/page"]

@@ -16,7 +16,7 @@ from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.kit import place, signature
 from rmc_dr.kit.manifest import Document, KitFile, Manifest, Versions, is_plain, render
-from rmc_dr.kit.verify import verify
+from rmc_dr.kit.verify import glance, prove, verify
 
 FILES = {
     "images/appserver.tar.zst": b"an image" * 1000,
@@ -208,3 +208,17 @@ def test_tricks_with_paths_are_no_plain_paths(name: str) -> None:
 def test_no_bytes_but_a_manifest_pass_for_one(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         Manifest(Path("/kit"), text)
+
+
+def test_a_glance_finds_what_is_missing_or_foreign_and_reads_no_file(at: Estate) -> None:
+    signers = at.private_dir / "allowed_signers"
+    path = _kit(at) / "images" / "appserver.tar.zst"
+    path.write_bytes(bytes(len(path.read_bytes())))
+    assert glance(_kit(at), signers).files
+    with pytest.raises(Refused) as refusal:
+        prove(_kit(at), signers)
+    assert refusal.value.code == "kit-tampered"
+    path.unlink()
+    with pytest.raises(Refused) as refusal:
+        glance(_kit(at), signers)
+    assert refusal.value.code == "kit-missing-file"

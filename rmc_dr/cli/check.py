@@ -1,0 +1,272 @@
+"""`rmc-dr check`: one look at everything, and the watch that looks again and again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rmc_dr.cli.common import Context, pass_context, with_estate
+from rmc_dr.i18n import _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rmc_dr.check.confirm import Rule
+    from rmc_dr.check.findings import Finding
+    from rmc_dr.check.seen import Seen
+    from rmc_dr.check.watch import News
+    from rmc_dr.estate import Estate
+
+UNKNOWN = 3
+STYLES = {"WARNING": "yellow", "CRITICAL": "red", "UNKNOWN": "magenta"}
+RUNBOOK = "docs/runbooks/check.md"
+
+
+@click.command(
+    help=_(
+        "Look at everything at once, and say what is wrong, the worst first. Nothing is changed.\n\n"
+        "0: all is well; 1: something is not."
+    )
+)
+@click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
+@click.option(
+    "--nagios",
+    "as_line",
+    is_flag=True,
+    help=_("One line for monitoring; the exit code is 0 well, 1 warning, 2 critical, 3 unknown."),
+)
+@click.option(
+    "--textfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help=_("Write it for Prometheus' node exporter too."),
+)
+@click.option("--watch", "watching", is_flag=True, help=_("Look again and again; tell what is confirmed."))
+@click.option(
+    "--every",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(1, 86400),
+    help=_("How often --watch looks."),
+)
+@click.option(
+    "--confirm",
+    default="2/3",
+    show_default=True,
+    metavar="N/M",
+    help=_("An alarm needs N of the last M looks of --watch."),
+)
+@click.option("--looks", type=click.IntRange(1), metavar="COUNT", help=_("End --watch after so many looks."))
+@pass_context
+def check(
+    context: Context,
+    /,
+    as_json: bool,
+    as_line: bool,
+    textfile: Path | None,
+    watching: bool,
+    every: float,
+    confirm: str,
+    looks: int | None,
+) -> int:
+    context.json = as_json or context.json
+    rule = _rule(confirm)
+    if watching:
+        return _watch(context, rule, every, looks, textfile)
+    if as_line:
+        return _line(context, textfile)
+    estate, seen, found = _look(context)
+    if textfile:
+        _write(textfile, estate, seen, found)
+    if context.json:
+        _print_json(context, estate, seen, found)
+    else:
+        _print(context, estate, seen, found)
+    return int(bool(found))
+
+
+def _rule(confirm: str) -> Rule:
+    from rmc_dr.check.confirm import Rule
+    from rmc_dr.errors import BadInput
+
+    numbers = re.fullmatch(r"([1-9][0-9]{0,2})/([1-9][0-9]{0,2})", confirm)
+    try:
+        if numbers:
+            return Rule(int(numbers[1]), int(numbers[2]))
+    except ValueError:
+        pass
+    raise BadInput(
+        "confirm-rule",
+        _("{confirm} is no N/M with N not above M.").format(confirm=confirm),
+        _("For example --confirm 2/3: two of the last three looks."),
+    )
+
+
+def _look(context: Context) -> tuple[Estate, Seen, list[Finding]]:
+    """Loads what the look needs while Ansible reads the inventory: each takes most of a second."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import rmc_dr.estate  # noqa: F401 (before the other thread begins: no two threads import)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(context.estate)
+        from rmc_dr.check.judge import judge
+        from rmc_dr.check.look import look
+
+        estate = reading.result()
+    seen = look(estate)
+    return estate, seen, judge(seen, estate.config.check)
+
+
+def _line(context: Context, textfile: Path | None) -> int:
+    from rmc_dr.errors import Error
+
+    try:
+        estate, seen, found = _look(context)
+    except (Error, OSError) as error:
+        from rmc_dr.check.monitoring import unknown
+
+        click.echo(unknown(str(error)))
+        return UNKNOWN
+    from rmc_dr.check.monitoring import nagios, worst
+
+    if textfile:
+        _write(textfile, estate, seen, found)
+    click.echo(nagios(found, seen.seconds))
+    return int(worst(found))
+
+
+def _write(path: Path, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
+    from rmc_dr.check.monitoring import prometheus
+    from rmc_dr.files import write_atomically
+
+    write_atomically(path, prometheus(seen, found, estate.name), 0o644)
+
+
+def _print_json(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
+    from rmc_dr.check.monitoring import worst
+
+    context.emit(
+        {
+            "estate": estate.name,
+            "level": worst(found).name,
+            "findings": [_plain(seen, finding) for finding in found],
+            "seen": asdict(seen),
+        }
+    )
+
+
+def _plain(seen: Seen, finding: Finding) -> dict[str, object]:
+    return {**asdict(finding), "level": finding.level.name, "next": _next(seen, finding)}
+
+
+def _next(seen: Seen, finding: Finding) -> str:
+    host = seen.wanted.get(finding.host)
+    return finding.next(host.group if host else "")
+
+
+def _print(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
+    from rich.table import Table
+
+    from rmc_dr.words import printable
+
+    console = context.console
+    if not found:
+        console.print(
+            _("All is well with {estate}: {hosts} hosts in {seconds:.1f} s.").format(
+                estate=estate.name, hosts=len(seen.hosts), seconds=seen.seconds
+            ),
+            style="green",
+            markup=False,
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in (_("level"), _("where"), _("code")):
+        table.add_column(title, no_wrap=True)
+    table.add_column(_("what was seen"), overflow="fold")
+    from rich.text import Text
+
+    words = {"WARNING": _("warning"), "CRITICAL": _("critical"), "UNKNOWN": _("unknown")}
+    for one in found:
+        table.add_row(
+            Text(words[one.level.name], style=STYLES[one.level.name]),
+            Text(one.host or one.area.value),
+            Text(one.code),
+            Text(printable(one.text)),
+        )
+    console.print(table)
+    console.print(
+        _("{count} findings on {hosts} hosts, in {seconds:.1f} s.").format(
+            count=len(found), hosts=len(seen.hosts), seconds=seen.seconds
+        )
+    )
+    command = _next(seen, found[0])
+    if command:
+        console.print(_("Next: {command}").format(command=with_estate(command)), markup=False)
+    console.print(
+        _("What {code} means and what to do: {page}").format(code=found[0].code, page=RUNBOOK), markup=False
+    )
+
+
+def _watch(context: Context, rule: Rule, every: float, looks: int | None, textfile: Path | None) -> int:
+    from rmc_dr.check.look import look
+    from rmc_dr.check.watch import Eyes, watch
+    from rmc_dr.estate import with_new_secrets
+    from rmc_dr.exclusive import canceled_by_signal
+
+    estate = context.estate()
+
+    def tell(news: News) -> None:
+        if textfile:
+            _write(textfile, estate, news.seen, news.found)
+        _tell(context, estate, news)
+
+    with canceled_by_signal() as canceled:
+        eyes = Eyes(
+            look=lambda: look(with_new_secrets(estate)),
+            limits=estate.config.check,
+            tell=tell,
+            stumbled=lambda error: click.echo(f"{error.message} {error.hint}", err=True),
+            canceled=canceled,
+        )
+        state = watch(eyes, rule, every, looks)
+    return int(bool(state.raised))
+
+
+def _tell(context: Context, estate: Estate, news: News) -> None:
+    """Print what is new, and send it to whom the estate names; a sender that fails ends no watch."""
+    from rmc_dr.backup import send_news
+
+    for word, findings in (("raised", news.raised), ("cleared", news.cleared)):
+        if not findings:
+            continue
+        if context.json:
+            _print_events(news, word, findings)
+        else:
+            for line in _lines(estate, word, findings):
+                click.echo(line)
+        if failed := send_news(estate, "\n".join([*_lines(estate, word, findings), ""])):
+            click.echo(_("The bad news could not be sent: {said}").format(said=failed), err=True)
+
+
+def _print_events(news: News, word: str, findings: Sequence[Finding]) -> None:
+    import json
+
+    for finding in findings:
+        event = {"event": word, "at": news.seen.at.isoformat(), **_plain(news.seen, finding)}
+        click.echo(json.dumps(event, ensure_ascii=False, default=str))
+
+
+def _lines(estate: Estate, word: str, findings: Sequence[Finding]) -> list[str]:
+    from rmc_dr.words import printable
+
+    head = {
+        "raised": _("Something is wrong with {estate}, confirmed:"),
+        "cleared": _("Over at {estate}, confirmed:"),
+    }[word]
+    return [head.format(estate=estate.name), *(f"{one.code}: {printable(one.text)}" for one in findings)]
