@@ -108,22 +108,24 @@ def _values(wanted: Wanted, facts: Facts, limits: Thresholds) -> Iterator[Findin
     name = wanted.name
     for disk in facts.filesystems or ():
         used = _percent(disk.size - disk.free, disk.size)
-        text = _("the disk {path} of {host} is {percent:.0f} % full, {free} are left").format(
-            path=disk.path, host=name, percent=used or 0, free=size(disk.free)
+        text = _("the disk {path} of {host} is {share:.0%} full, {free} are left").format(
+            path=disk.path, host=name, share=(used or 0) / 100, free=size(disk.free)
         )
         yield from _above("disk-full", wanted, used, limits.disk_percent, text)
         inodes = _percent(disk.inodes - disk.inodes_free, disk.inodes)
-        text = _("the disk {path} of {host} has used {percent:.0f} % of its inodes").format(
-            path=disk.path, host=name, percent=inodes or 0
+        text = _("the disk {path} of {host} has used {share:.0%} of its inodes").format(
+            path=disk.path, host=name, share=(inodes or 0) / 100
         )
         yield from _above("inodes-full", wanted, inodes, limits.inodes_percent, text)
     if facts.memory:
         used = _percent(facts.memory.total - facts.memory.available, facts.memory.total)
-        text = _("{percent:.0f} % of the memory of {host} is in use").format(percent=used or 0, host=name)
+        text = _("{share:.0%} of the memory of {host} is in use").format(share=(used or 0) / 100, host=name)
         yield from _above("memory-short", wanted, used, limits.memory_percent, text)
     if facts.handles:
         used = _percent(facts.handles.used, facts.handles.most)
-        text = _("{host} has {percent:.0f} % of its file handles in use").format(host=name, percent=used or 0)
+        text = _("{host} has {share:.0%} of its file handles in use").format(
+            host=name, share=(used or 0) / 100
+        )
         yield from _above("handles-short", wanted, used, limits.files_percent, text)
     if facts.load:
         each = round(facts.load.one_minute / max(1, facts.load.cores), 1)

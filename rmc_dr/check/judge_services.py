@@ -114,8 +114,8 @@ def _appserver(
 def _process(host: str, process: Process, heap_most: int | None, limits: Thresholds) -> Iterator[Finding]:
     if process.heap is not None and heap_most:
         used = round(100 * process.heap / heap_most, 1)
-        text = _("Liberty on {host} holds {used} of heap after a collection, {percent:.0f} % of it").format(
-            host=host, used=size(process.heap), percent=used
+        text = _("Liberty on {host} holds {used} of heap after a collection, {share:.0%} of it").format(
+            host=host, used=size(process.heap), share=used / 100
         )
         yield from _above("heap-short", Area.APPSERVER, host, used, limits.heap_percent, text)
     text = _("Liberty on {host} has {count} threads").format(host=host, count=process.threads)
