@@ -97,7 +97,7 @@ def test_machines_read_findings_and_all_that_was_seen(run: Run, ill: Seen) -> No
         "code": "disk-full",
         "area": "appserver",
         "host": "app1",
-        "text": "the disk /srv of app1 is 99 % full, 1 B are left",
+        "text": "the disk /srv of app1 is 99% full, 1 B are left",
         "value": 99.0,
         "threshold": 95.0,
         "next": "",
@@ -169,9 +169,9 @@ def test_a_watch_tells_once_when_it_begins_and_when_it_is_over(
     assert done.return_value == 0
     assert done.output.splitlines() == [
         "Something is wrong with lab, confirmed:",
-        "disk-full: the disk /srv of app1 is 99 % full, 1 B are left",
+        "disk-full: the disk /srv of app1 is 99% full, 1 B are left",
         "Over at lab, confirmed:",
-        "disk-full: the disk /srv of app1 is 99 % full, 1 B are left",
+        "disk-full: the disk /srv of app1 is 99% full, 1 B are left",
     ]
     assert len(told.texts) == 2
 
