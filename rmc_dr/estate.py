@@ -19,6 +19,7 @@ from rmc_dr.errors import BadInput
 from rmc_dr.estate_backup import Backup
 from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
 from rmc_dr.i18n import _
+from rmc_dr.incident.terms import Terms
 from rmc_dr.strict import Strict
 
 ESTATE_FILE = "group_vars/all/estate.yml"
@@ -128,6 +129,7 @@ class EstateConfig(Strict):
     liberty: Liberty
     s3: S3
     backup: Backup
+    incident: Terms
 
 
 class Identity(Strict):
@@ -236,6 +238,14 @@ class Estate:
             if members
             else _("Describe it in hosts.yml under {group}.").format(group=group),
         )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where news goes: Apprise's URLs out of the vault, each of them a secret."""
+        try:
+            return tuple(self.secrets.get("notify", "addresses").split()) if self.secrets else ()
+        except BadInput:
+            return ()
 
     def opened(self) -> Secrets:
         """The secrets. Raises BadInput where the vault is missing, empty or none."""

@@ -11,7 +11,7 @@ import json
 import os
 import secrets as random
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from rmc_dr.estate_lock import Holder, is_free, local_lock
 from rmc_dr.files import append_line
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
+from rmc_dr.incident import attach
 from rmc_dr.journal import NAME as JOURNAL
 from rmc_dr.journal import Journal as AnyJournal
 from rmc_dr.journal import boot_id, plain, sync_folder
@@ -111,7 +112,6 @@ class Journal(AnyJournal):
             tool_version=__version__,
             stages=[asdict(stage) for stage in plan.stages],
             destroys=list(plan.destroys),
-            boot=boot_id(),
             **about,
         )
         return journal
@@ -131,10 +131,21 @@ class Journal(AnyJournal):
         return journal
 
     def append(self, event: str, **fields: Any) -> Event:
-        """Write one event, as any journal does; a run that goes on names this boot."""
-        if event == "run-resumed":
-            fields.setdefault("boot", boot_id())
+        """Write one event, as any journal does. Where a run begins or goes on, it names this boot, and joins
+        the incident that is open then.
+        """
+        if event in ("run-started", "run-resumed"):
+            fields = {"boot": boot_id(), **self._join(fields), **fields}
         return super().append(event, **fields)
+
+    def _join(self, started: Mapping[str, Any]) -> dict[str, str]:
+        about = started if "plan" in started else read(self.path)[0].fields
+        plan = str(about["plan"])
+        incident = attach.join(str(about["estate"]), self.run_id, plan, str(about["target"]))
+        if incident is None:
+            return {}
+        self.listen(attach.Follower(incident, plan))
+        return {"incident": incident}
 
 
 def append_entry(path: Path, **entry: Any) -> None:

@@ -164,7 +164,7 @@ def resume(
 def listeners(context: Context) -> list[Any]:
     from rmc_dr.view import View
 
-    return [View(context.console, as_json=context.json).update]
+    return [View(context.console, as_json=context.json, above=context.incident_line).update]
 
 
 def show_plan(context: Context, plan: Any) -> None:

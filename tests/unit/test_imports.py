@@ -34,7 +34,10 @@ MAY_BE_PURE = {
     "diagnose",
 }
 READERS = ("view", "notify", "incident", "report", "words")
-READ = {"errors", "history", "i18n", "model", "record", "report", "words"}
+READ = {
+    "content", "errors", "history", "i18n", "incident", "journal", "lines", "locks", "model", "record",
+    "redact", "report", "strict", "words",
+}  # fmt: skip
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
 
 
