@@ -15,6 +15,7 @@ from rmc_dr.command import meanwhile
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _, speaking
+from rmc_dr.incident.words import titled
 from rmc_dr.locks import only_one
 from rmc_dr.observe.backups import observe_backups, running
 from rmc_dr.observe.pair import observe_pair
@@ -186,7 +187,7 @@ def judge(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime 
 def send_news(estate: Estate, text: str) -> str | None:
     """Send bad news to whom the vault names, if anybody; returns which of them could not be reached."""
     with speaking(estate.config.language):
-        title = _("{centre}: the backups need somebody").format(centre=estate.config.centre)
+        title = titled(estate.config.centre, _("the backups need somebody"))
     reached = notify.send_all(estate.addresses, title, text)
     return ", ".join(to for to, ok in reached.items() if not ok) or None
 

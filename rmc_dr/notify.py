@@ -24,6 +24,14 @@ def labels(addresses: Sequence[str]) -> dict[str, str]:
     return {label(number, address): address for number, address in enumerate(addresses, 1)}
 
 
+def is_understood(address: str) -> bool:
+    """Whether Apprise knows what such an URL means; nothing is sent."""
+    from apprise import Apprise
+
+    _hush()
+    return bool(Apprise().add(address))
+
+
 def send(address: str, title: str, text: str) -> bool:
     """Send to one receiver; whether it took it. Gives up after about half a minute."""
     from apprise import Apprise, AppriseAsset

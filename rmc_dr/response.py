@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from rmc_dr import outbox, schedule
+from rmc_dr import notify, outbox, schedule
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate
-from rmc_dr.i18n import _
+from rmc_dr.i18n import _, speaking
 from rmc_dr.incident import attach, news, record, words
 from rmc_dr.incident.clocks import Alarm, alarms, read
 from rmc_dr.incident.findings import table
@@ -20,6 +21,7 @@ from rmc_dr.incident.terms import Class, Kind, Milestone
 from rmc_dr.record import newest_run
 
 LONGEST_TEXT = 4000
+OLDEST = timedelta(days=366)
 
 
 def start(
@@ -35,6 +37,13 @@ def start(
     """
     now = datetime.now(UTC)
     _refuse_unknown(findings)
+    _refuse_odd_zone(estate)
+    if noticed is not None and now - noticed > OLDEST:
+        raise BadInput(
+            "too-long-ago",
+            _("{time} is more than a year ago.").format(time=noticed.isoformat(timespec="minutes")),
+            _("Write the time as it is now, and in the note what was before."),
+        )
     secrets = _secrets(estate)
     about = {
         "centre": estate.config.centre,
@@ -44,17 +53,16 @@ def start(
         "operator": getpass.getuser(),
         "title": _text(title),
         "noticed": noticed or now,
+        "terms": _terms(estate),
     }
     incident = record.create(estate.name, secrets, about)
-    record.append(incident, secrets, "terms", terms=_terms(estate))
     if findings or kinds:
         _write_class(incident, secrets, findings, kinds)
     run = newest_run(estate.name)
     if run is not None and run.open and run.state.outcome is None:  # begun before anybody opened one
         attach.join(estate.name, run.run_id, run.state.plan, run.state.target)
     state = record.read(incident)
-    _tell(state, "opened", lambda: words.news_opened(state), secrets)
-    return state
+    return _tell(state, "opened", lambda: words.news_opened(state), secrets)
 
 
 def classify(
@@ -94,9 +102,9 @@ def classify(
     ruled = {"class": klass, "affects_use": affects_use, "reason": _text(reason)} if overrules else {}
     _write_class(before.incident, secrets, findings, kinds, **ruled)
     state = record.read(before.incident)
-    if state.nature != before.nature:
-        _tell(state, "classified", lambda: words.news_classified(state), secrets)
-    return state
+    if state.nature == before.nature:
+        return state
+    return _tell(state, "classified", lambda: words.news_classified(state), secrets)
 
 
 def note(
@@ -129,12 +137,9 @@ def close(estate: Estate, cause: str, solved_at: datetime | None = None) -> Inci
         )
     if "solved" not in state.reached:
         state = note(estate, _("closed"), "solved", solved_at)
-    now = datetime.now(UTC)
-    _announce(state, _alarms(state, now), secrets)
     record.append(state.incident, secrets, "incident-closed", cause=_text(cause), operator=getpass.getuser())
     state = record.read(state.incident)
-    _tell(state, "closed", lambda: words.news_closed(state, read(state, now)), secrets)
-    return state
+    return _tell(state, "closed", lambda: words.news_closed(state, read(state, datetime.now(UTC))), secrets)
 
 
 def watch(estate: Estate) -> list[Alarm]:
@@ -149,6 +154,20 @@ def watch(estate: Estate) -> list[Alarm]:
         _announce(state, found, _secrets(estate))
     outbox.deliver(estate.name, estate.addresses, patience=0)
     return found
+
+
+def reach(estate: Estate) -> dict[str, bool]:
+    """Send a word to every receiver; by label, who took it. Raises BadInput where nobody is named."""
+    if not estate.addresses:
+        raise BadInput(
+            "no-address",
+            _("The vault names nobody who could be told."),
+            _("Write addresses to vault.notify.addresses; docs/runbooks/incident.md shows them."),
+        )
+    with speaking(estate.config.language):
+        title = words.titled(estate.config.centre, _("a test"))
+        text = _("This is a test: rmc-dr reaches you. Nothing has happened.")
+    return notify.send_all(estate.addresses, title, text)
 
 
 def current(estate: Estate) -> IncidentState:
@@ -168,9 +187,10 @@ def is_watched(estate: Estate) -> bool:
     return any(timer.job == "incident" and timer.installed for timer in schedule.status(estate))
 
 
-def _tell(state: IncidentState, kind: str, say: Callable[[], str], secrets: frozenset[str]) -> None:
+def _tell(state: IncidentState, kind: str, say: Callable[[], str], secrets: frozenset[str]) -> IncidentState:
     news.write(state, kind, say, secrets)
     news.carry(state.inventory)
+    return record.read(state.incident)
 
 
 def _alarms(state: IncidentState, now: datetime) -> list[Alarm]:
@@ -210,6 +230,17 @@ def _secrets(estate: Estate) -> frozenset[str]:
 
 def _text(text: str) -> str:
     return text.strip()[:LONGEST_TEXT]
+
+
+def _refuse_odd_zone(estate: Estate) -> None:
+    try:
+        ZoneInfo(estate.config.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise BadInput(
+            "estate-invalid",
+            _("There is no time zone {zone}.").format(zone=estate.config.timezone),
+            _("Write it as in Asia/Shanghai."),
+        ) from None
 
 
 def _refuse_unknown(findings: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -201,12 +201,28 @@ def watch(context: Context, /) -> None:
         context.console.print(line, markup=False)
 
 
+@incident.command(help=_("Send a word to every receiver now, and say which took it. 0: all; 1: not so."))
+@_json
+@pass_context
+def reach(context: Context, /, as_json: bool) -> int:
+    from rmc_dr import response
+
+    taken = response.reach(context.estate())
+    if as_json or context.json:
+        context.emit(taken)
+    else:
+        for to, ok in taken.items():
+            context.console.print(f"{to}: {_('reached') if ok else _('NOT reached')}", markup=False)
+    return int(not all(taken.values()))
+
+
 @incident.command(hidden=True)
 @pass_context
 def deliver(context: Context, /) -> None:
     from rmc_dr import outbox
 
     _bound()
+    os.nice(10)
     estate = context.estate()
     outbox.deliver(estate.name, estate.addresses)
 
@@ -240,4 +256,3 @@ def _show(context: Context, state: IncidentState) -> None:
         return
     for line in as_lines(state, now):
         context.console.print(line, markup=False)
-    sys.stdout.flush()

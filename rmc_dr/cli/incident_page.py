@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rmc_dr.history import Event
 from rmc_dr.i18n import _, language
-from rmc_dr.incident.clocks import leading, read
+from rmc_dr.incident.clocks import leading, read, year_without_holidays
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.record import Summary
@@ -92,7 +92,12 @@ def as_lines(state: IncidentState, now: datetime) -> Iterator[str]:
     yield "  " + _("Found: {findings}").format(findings=findings_said(state.findings) or _("nothing yet"))
     if said := duty(state):
         yield f"  {said}"
-    for reading in read(state, now):
+    readings = read(state, now)
+    if year := year_without_holidays(state, readings):
+        yield "  " + _(
+            "The calendar knows no holiday of {year}: working days may be counted wrongly."
+        ).format(year=year)
+    for reading in readings:
         yield f"  {standing_word(reading.standing)}  {clock_line(reading, state)}"
     for event in state.events:
         if line := tell(event):

@@ -92,6 +92,21 @@ def leading(readings: Sequence[Reading]) -> Reading | None:
     return min((reading for reading in readings if reading.ticks), key=lambda one: one.due, default=None)
 
 
+def year_without_holidays(state: IncidentState, readings: Iterable[Reading]) -> int | None:
+    """A year in which a clock counts working days although nobody has told the calendar of its holidays."""
+    if state.terms is None:
+        return None
+    zone, calendar = ZoneInfo(state.timezone), state.terms.calendar
+    known = {day.year for day in (*calendar.holidays, *calendar.make_up_days)}
+    counted = {
+        when.astimezone(zone).year
+        for reading in readings
+        if reading.clock.working_days is not None
+        for when in (reading.started, reading.due)
+    }
+    return min(counted - known, default=None)
+
+
 @dataclass(frozen=True)
 class Alarm:
     """A clock has used so much of its time; ``percent`` 100 is the breach."""

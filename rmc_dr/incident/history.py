@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any, cast
+from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 from rmc_dr.history import Event
 from rmc_dr.incident.findings import Nature, judge, table, worst
 from rmc_dr.incident.terms import CLASSES, Class, Kind, Milestone, Terms
 
 BREACH = 100  # percent of a clock's time
+FIRST_YEAR, LAST_YEAR = 2000, 3000
 
 
 @dataclass(frozen=True)
@@ -92,21 +94,21 @@ def _opened(state: IncidentState, event: Event) -> IncidentState:
         estate=said["estate"],
         centre=said["centre"],
         language=said["language"],
-        timezone=said["timezone"],
+        timezone=ZoneInfo(said["timezone"]).key,
         inventory=said["inventory"],
         operator=said["operator"],
         title=said["title"],
         opened=event.time,
         noticed=moment(event.fields["noticed"]),
+        terms=Terms.model_validate(event.fields["terms"]),
     )
 
 
 def _classified(state: IncidentState, event: Event) -> IncidentState:
     added = [code for code in _words(event, "findings") if code not in state.findings]
-    kinds = cast("list[Kind]", [kind for kind in _words(event, "kinds") if kind not in state.kinds])
+    kinds = [_one_of(get_args(Kind), kind) for kind in _words(event, "kinds") if kind not in state.kinds]
     overrules = event.get("class") is not None or event.get("affects_use") is not None
-    if event.get("class") not in (None, *CLASSES):
-        raise ValueError(f"no class: {event.get('class')}")
+    _one_of((None, *CLASSES), event.get("class"))
     return replace(
         state,
         findings=(*state.findings, *added),
@@ -116,13 +118,20 @@ def _classified(state: IncidentState, event: Event) -> IncidentState:
     )
 
 
+def _one_of(known: tuple[Any, ...], word: Any) -> Any:
+    if word not in known:
+        raise ValueError(f"none of {known}: {word}")
+    return word
+
+
 def _words(event: Event, name: str) -> list[str]:
     return [str(word) for word in event.get(name) or ()]
 
 
 def _reached(state: IncidentState, event: Event) -> IncidentState:
     """The first time counts. Whoever plans, agrees or mends has answered, then at the latest."""
-    what, when = cast("Milestone", str(event.fields["what"])), moment(event.fields["at"])
+    what: Milestone = _one_of(get_args(Milestone), event.fields["what"])
+    when = moment(event.fields["at"])
     reached: dict[Milestone, datetime] = {what: when, **state.reached}
     reached["answered"] = min(reached.values())
     return replace(state, reached=reached)
@@ -143,10 +152,10 @@ def _closed(state: IncidentState, event: Event) -> IncidentState:
 
 
 def moment(text: Any) -> datetime:
-    """A time of a journal. Raises ValueError for one without its zone."""
+    """A time of a journal. Raises ValueError for one without its zone, or of no year of ours."""
     when = datetime.fromisoformat(str(text))
-    if when.utcoffset() is None:
-        raise ValueError(f"no zone: {text}")
+    if when.utcoffset() is None or not FIRST_YEAR <= when.year < LAST_YEAR:
+        raise ValueError(f"no moment: {text}")
     return when.astimezone(UTC)
 
 

@@ -15,13 +15,13 @@ from rmc_dr import content
 from rmc_dr.i18n import speaking
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.record import append
-from rmc_dr.incident.words import news_text, news_title
+from rmc_dr.incident.words import news_text, titled
 
 
 def write(state: IncidentState, kind: str, say: Callable[[], str], secrets: Iterable[str] = ()) -> None:
     """Keep one piece of news, in the estate's language. Raises Error."""
     with speaking(state.language):
-        title, text = news_title(state, say()), news_text(state, datetime.now(UTC))
+        title, text = titled(state.centre, say()), news_text(state, datetime.now(UTC))
     append(state.incident, secrets, "notice", kind=kind, title=title, text=text)
 
 

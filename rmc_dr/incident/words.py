@@ -96,8 +96,8 @@ def findings_said(codes: Sequence[str]) -> str:
     return "; ".join(known[code].said(language()) if code in known else code for code in codes)
 
 
-def news_title(state: IncidentState, what: str) -> str:
-    return f"{state.centre}: {what}"
+def titled(centre: str, what: str) -> str:
+    return f"{centre}: {what}"
 
 
 def news_opened(state: IncidentState) -> str:
