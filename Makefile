@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PACKAGES := systemd-container mmdebstrap gdisk dosfstools mtools zstd e2fsprogs openssh-client apt-utils \
   debian-archive-keyring nftables iproute2 util-linux maven default-jdk-headless qemu-system-x86 ovmf \
-  python3-venv gettext-base
+  python3-venv gettext-base gcc libc6-dev
 
 .PHONY: help setup drill fresh-lab test test-all lint unit bench locale clean
 
@@ -55,11 +55,11 @@ locale: setup  ## Collect the sentences to translate, and compile the translatio
 	  --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	@$(BIN)/pybabel -q compile -d rmc_dr/locale -D rmc_dr
 
-bench: setup  ## Ratios against the limit and against doing it by hand, about 15 min
-	@echo "== Benchmarks (about 15 min; needs the lab)"
+bench: setup  ## Ratios against the limit and against rivals, about 2.5 h (an estimate); writes docs/benchmarks.md
+	@echo "== Benchmarks (about 2.5 h, an estimate; needs the lab and 40 GiB of room; parts alone: docs/benchmarks.md)"
 	@$(BIN)/python tests/bench/bench.py
 
-test-all: lint unit fresh-lab  ## Everything, the long tests included, about 3 h; writes docs/proof.json
+test-all: lint unit fresh-lab  ## Everything, the long tests included, about 5 h; writes docs/proof.json and the fault table
 	@RMC_DR_LONG=all $(BIN)/pytest -q -m lab tests/lab
 
 clean:  ## Take the lab down and forget what was built

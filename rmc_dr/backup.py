@@ -14,6 +14,7 @@ from rmc_dr.backups import BackupsObservation, Keeping, Level, Limits, Remark, f
 from rmc_dr.command import meanwhile
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.estate_secrets import addresses
 from rmc_dr.i18n import _, speaking
 from rmc_dr.incident.words import titled
 from rmc_dr.locks import only_one
@@ -188,14 +189,19 @@ def send_news(estate: Estate, text: str) -> str | None:
     """Send bad news to whom the vault names, if anybody; returns which of them could not be reached."""
     with speaking(estate.config.language):
         title = titled(estate.config.centre, _("the backups need somebody"))
-    reached = notify.send_all(estate.addresses, title, text)
+    reached = notify.send_all(addresses(estate), title, text)
     return ", ".join(to for to, ok in reached.items() if not ok) or None
 
 
 def plan_expiry(estate: Estate) -> Keeping:
     """What an expiry would take. Raises Refused where the backups are not well: then nothing may go."""
     seen = look(estate)
-    worst = [remark for remark in judge(estate, seen, {}) if remark.level in (Level.CRITICAL, Level.UNKNOWN)]
+    worst = [
+        remark
+        for remark in judge(estate, seen, {})
+        if remark.level in (Level.CRITICAL, Level.UNKNOWN)
+        and remark.code != "room-short"  # an expiry mends it
+    ]
     if worst or seen.database is None:
         raise Refused(
             "backups-not-well",

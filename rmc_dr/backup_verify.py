@@ -38,8 +38,10 @@ STATE = {
     **dict.fromkeys(
         ("store-unreachable", "pgbackrest-unknown", "restic-unknown", "archiver-unknown"), "seen"
     ),
-    **dict.fromkeys(("backup-damaged", "chain-broken", "objects-missing", "no-backup"), "objects"),
-    **dict.fromkeys(("wal-missing", "archive-gap", "archive-behind"), "archive"),
+    **dict.fromkeys(
+        ("backup-damaged", "backup-diverged", "chain-broken", "objects-missing", "no-backup"), "objects"
+    ),
+    **dict.fromkeys(("wal-missing", "archive-gap", "archive-behind", "archive-diverged"), "archive"),
 }
 NOT_FILES = ("copy", "recover", "pages", "business", "journey")
 NOT_DATABASE = ("attachments",)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rmc_dr import content
@@ -88,19 +89,18 @@ class Work:
                 _("`rmc-dr verify appserver` shows what does not work; then `rmc-dr start` again."),
             )
 
-    def play(self, name: str, **variables: Any) -> Outcome:
-        """Run one stage of the plan. Raises Error or Interrupted unless it ends well."""
+    def attempt(self, name: str, **variables: Any) -> Outcome:
+        """Run one stage of the plan and record it, however it ends."""
         stage = next(stage for stage in self.plan.stages if stage.name == name)
         self.journal.append(
             "stage-started", name=name, budget_minutes=stage.budget_minutes, destructive=stage.destructive
         )
-        log = self.journal.path / "stages" / f"{name}.log"
         outcome = run_playbook(
             self.estate,
             stage.playbook,
             variables={"run_id": self.journal.run_id, **variables},
             on_event=self.journal.append,
-            log=log,
+            log=self.log_of(name),
             canceled=self.canceled,
             run_id=self.journal.run_id,
         )
@@ -113,6 +113,15 @@ class Work:
             seconds=round(outcome.seconds, 3),
             changed=outcome.changed,
         )
+        return outcome
+
+    def log_of(self, name: str) -> Path:
+        """What Ansible printed in a stage."""
+        return self.journal.path / "stages" / f"{name}.log"
+
+    def play(self, name: str, **variables: Any) -> Outcome:
+        """Run one stage of the plan. Raises Error or Interrupted unless it ends well."""
+        outcome = self.attempt(name, **variables)
         if outcome.status == "canceled":
             raise Interrupted(
                 "interrupted",
@@ -126,18 +135,26 @@ class Work:
                 _("The stage {stage} failed: {said}").format(
                     stage=name, said=f"{said.host}: {said.message}" if said else outcome.status
                 ),
-                _("Read {log}, mend the cause, then give the command again.").format(log=log),
+                _("Read {log}, mend the cause, then give the command again.").format(log=self.log_of(name)),
             )
         return outcome
 
 
 @contextmanager
-def at_work(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Listener]) -> Iterator[Work]:
-    """Hold the estate, keep a record, and say in it how the command ends.
+def at_work(
+    estate: Estate,
+    plan: Plan,
+    request: Request,
+    listeners: Sequence[Listener],
+    break_lock: str | None = None,
+    **about: Any,
+) -> Iterator[Work]:
+    """Hold the estate, keep a record, and say in it how the command ends; ``about`` is kept at its begin.
 
     Raises Locked while another command is at work and Refused while a run is not finished.
     """
-    with alone(estate, f"{plan.name} {plan.target}") as keep_lock, canceled_by_signal() as canceled:
+    name = f"{plan.name} {plan.target}"
+    with alone(estate, name, break_lock) as keep_lock, canceled_by_signal() as canceled:
         for old in islice((run for run in runs() if run.state.estate == estate.name), 1):
             end_leftovers(old.run_id)
         journal = Journal.create(
@@ -150,6 +167,7 @@ def at_work(estate: Estate, plan: Plan, request: Request, listeners: Sequence[Li
             centre=estate.config.centre,
             language=estate.config.language,
             resumable=False,
+            **about,
         )
         with journal:
             try:

@@ -223,7 +223,7 @@ def _prove(run: Run, stage: Stage) -> Sequence[Check]:
         run.journal.append(
             "check", stage=stage.name, name=check.name, passed=check.passed, detail=check.detail
         )
-    return checks or (Check("checks-ran", False, "no check ran"),)
+    return checks or (Check("checks-ran", False, _("no check ran")),)
 
 
 def _finish_stage(run: Run, stage: Stage, outcome: Outcome, proven: Sequence[Check], seconds: float) -> None:

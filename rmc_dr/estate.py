@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from rmc_dr import content
 from rmc_dr.errors import BadInput
@@ -24,8 +24,11 @@ from rmc_dr.strict import Strict
 
 ESTATE_FILE = "group_vars/all/estate.yml"
 VAULT_FILE = "group_vars/all/vault.yml"
+DEPLOYED_FILE = "group_vars/all/deployed.yml"
+DEPLOYED = "deployed_releases"
 GROUPS = ("appserver", "dbserver", "store", "verifier", "builder")
 YEAR_HOURS = 366 * 24
+RELEASE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -63,14 +66,21 @@ class KitConfig(Strict):
 
 
 class Application(Strict):
-    """One of the centre's applications. A journey is a list of HTTP steps, see docs/runbooks/journey.md."""
+    """One of the centre's applications. A journey is a list of HTTP steps, see docs/runbooks/journey.md.
+
+    ``release`` is the one that was deployed last, which deployed.yml names, or else the one of estate.yml.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
-    release: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")
+    release: str = Field(pattern=RELEASE)
     context_root: str = Field(pattern=r"^/[A-Za-z0-9._-]+$")
     database: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
     journey: list[dict[str, Any]] = Field(min_length=1)
     test_patient: str | None = None
+
+
+class Deployed(RootModel[dict[str, Annotated[str, Field(pattern=RELEASE)]]]):
+    """Application to the release that `rmc-dr deploy` has brought last."""
 
 
 class Applications(Strict):
@@ -239,14 +249,6 @@ class Estate:
             else _("Describe it in hosts.yml under {group}.").format(group=group),
         )
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Where news goes: Apprise's URLs out of the vault, each of them a secret."""
-        try:
-            return tuple(self.secrets.get("notify", "addresses").split()) if self.secrets else ()
-        except BadInput:
-            return ()
-
     def opened(self) -> Secrets:
         """The secrets. Raises BadInput where the vault is missing, empty or none."""
         if self.secrets is None:
@@ -275,13 +277,27 @@ def load(inventory: Path) -> Estate:
             _("List the hosts under the groups appserver, dbserver and store."),
         )
     common = next(iter(hostvars.values()))
-    config = _validated(EstateConfig, common.get("estate"), inventory / ESTATE_FILE, "estate")
+    config = _with_deployed(
+        _validated(EstateConfig, common.get("estate"), inventory / ESTATE_FILE, "estate"),
+        common.get(DEPLOYED),
+        inventory / DEPLOYED_FILE,
+    )
     hosts = {
         name: _host(name, values, _groups(listing, name), inventory) for name, values in hostvars.items()
     }
     vault = common.get("vault")
     secrets = Secrets(vault) if isinstance(vault, Mapping) else None
     return Estate(config.name, inventory, config, hosts, secrets, stamp)
+
+
+def _with_deployed(config: EstateConfig, deployed: Any, source: Path) -> EstateConfig:
+    """The configuration with the releases that were deployed; a name of no application is left alone."""
+    found = {} if deployed is None else _validated(Deployed, deployed, source, DEPLOYED).root
+    apps = [
+        app.model_copy(update={"release": found.get(app.name, app.release)})
+        for app in config.applications.apps
+    ]
+    return config.model_copy(update={"applications": config.applications.model_copy(update={"apps": apps})})
 
 
 def with_new_secrets(estate: Estate) -> Estate:

@@ -54,6 +54,7 @@ class Backup(Strict):
     """How the estate is backed up: WAL waits at most ``archive_seconds``; ``keep_full`` chains are kept.
 
     A newest backup older than ``max_age_hours`` alarms, and so does a verification after ``verify_hours``.
+    One older than ``migration_hours`` keeps a deploy from migrating a database.
     ``sample`` files are brought back each night. ``textfile`` is where Prometheus' node exporter reads.
     """
 
@@ -61,6 +62,7 @@ class Backup(Strict):
     keep_full: int = Field(ge=2, le=1000)
     max_age_hours: int = Field(default=26, ge=1, le=366 * 24)
     verify_hours: int = Field(default=26, ge=1, le=366 * 24)
+    migration_hours: int = Field(default=26, ge=1, le=366 * 24)
     sample: int = Field(default=200, ge=1, le=10**6)
     checks: list[BusinessCheck] = Field(default_factory=list)
     attachments: list[AttachmentList] = Field(default_factory=list)

@@ -270,7 +270,7 @@ def _settings(estate: Estate) -> Iterator[Problem]:
 
 def _news(estate: Estate) -> Iterator[Problem]:
     """Addresses that nobody could be told at."""
-    for name, address in notify.labels(estate.addresses).items():
+    for name, address in notify.labels(estate_secrets.addresses(estate)).items():
         if not notify.is_understood(address):
             yield Problem(
                 secrets.vault_file(estate).name,

@@ -89,6 +89,7 @@ def users_fence(estate: Estate, host: Host) -> UsersFence:
             [*ssh.command(estate, host), READ_FENCE],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT_SECONDS,
             check=False,
         ).stdout.strip()

@@ -82,6 +82,7 @@ class RunState:
     outcome: str | None = None
     reason: str = ""
     hint: str = ""
+    code: str = ""
     rto_seconds: float | None = None
     elapsed_seconds: float = 0.0
     resumes: tuple[datetime, ...] = ()
@@ -91,6 +92,7 @@ class RunState:
     checks: tuple[Event, ...] = ()
     observations: tuple[Event, ...] = ()
     accepted: tuple[Event, ...] = ()
+    deployed: Mapping[str, Any] = field(default_factory=dict)
     repairs: int = 0
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     last_seq: int = 0
@@ -210,6 +212,7 @@ def _run_resumed(state: RunState, event: Event) -> RunState:
         outcome=None,
         reason="",
         hint="",
+        code="",
         finished=None,
         rto_seconds=None,
         boot=str(event.get("boot", state.boot)),
@@ -318,6 +321,7 @@ def _run_finished(state: RunState, event: Event) -> RunState:
         outcome=str(event.get("outcome", "failed")),
         reason=str(event.get("reason", "")),
         hint=str(event.get("hint", "")),
+        code=str(event.get("code") or ""),
         finished=event.time,
         rto_seconds=None if rto is None else float(rto),
     )
@@ -341,6 +345,9 @@ _STEPS: Mapping[str, Callable[[RunState, Event], RunState]] = {
     "observation": lambda state, event: replace(state, observations=(*state.observations, event)),
     "kit-expired-accepted": lambda state, event: replace(state, accepted=(*state.accepted, event)),
     "files-given-up": lambda state, event: replace(state, accepted=(*state.accepted, event)),
+    "consent-not-asked": lambda state, event: replace(state, accepted=(*state.accepted, event)),
+    "no-backup-accepted": lambda state, event: replace(state, accepted=(*state.accepted, event)),
+    "deployed": lambda state, event: replace(state, deployed=dict(event.fields)),
     "journal-repaired": lambda state, _event: replace(state, repairs=state.repairs + 1),
     "run-finished": _run_finished,
     "run-abandoned": _run_abandoned,

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from rmc_dr import notify, outbox, schedule
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate
+from rmc_dr.estate_secrets import addresses
 from rmc_dr.i18n import _, speaking
 from rmc_dr.incident import attach, news, record, words
 from rmc_dr.incident.clocks import Alarm, alarms, read
@@ -152,13 +153,13 @@ def watch(estate: Estate) -> list[Alarm]:
     if state is not None:
         found = _alarms(state, datetime.now(UTC))
         _announce(state, found, _secrets(estate))
-    outbox.deliver(estate.name, estate.addresses, patience=0)
+    outbox.deliver(estate.name, addresses(estate), patience=0)
     return found
 
 
 def reach(estate: Estate) -> dict[str, bool]:
     """Send a word to every receiver; by label, who took it. Raises BadInput where nobody is named."""
-    if not estate.addresses:
+    if not addresses(estate):
         raise BadInput(
             "no-address",
             _("The vault names nobody who could be told."),
@@ -167,7 +168,7 @@ def reach(estate: Estate) -> dict[str, bool]:
     with speaking(estate.config.language):
         title = words.titled(estate.config.centre, _("a test"))
         text = _("This is a test: rmc-dr reaches you. Nothing has happened.")
-    return notify.send_all(estate.addresses, title, text)
+    return notify.send_all(addresses(estate), title, text)
 
 
 def current(estate: Estate) -> IncidentState:
@@ -225,7 +226,7 @@ def _terms(estate: Estate) -> dict[str, Any]:
 
 def _secrets(estate: Estate) -> frozenset[str]:
     known = estate.secrets.values() if estate.secrets else frozenset()
-    return known | set(estate.addresses)
+    return known | set(addresses(estate))
 
 
 def _text(text: str) -> str:

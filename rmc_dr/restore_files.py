@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from rmc_dr import content
+from rmc_dr.backups import FileSnapshot
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.exclusive import alone
 from rmc_dr.i18n import _
+from rmc_dr.observe.backups import Silent, observe_snapshots
 from rmc_dr.plans.moment import Moment
 from rmc_dr.runner import run_playbook
+
+TAG = "attachments"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,53 @@ class FilesBack:
     same: int
     aside: str | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class FilesPlan:
+    """What would come back to one host. ``files`` and ``bytes`` are all that the snapshot holds; how many of
+    them differ from what is there, nobody knows before they are compared."""
+
+    host: str
+    snapshot: str
+    taken: datetime
+    files: int
+    bytes: int
+
+
+def plan_files(estate: Estate, moment: Moment, paths: Sequence[str]) -> list[FilesPlan]:
+    """Choose each application server's snapshot, as the restore will. Changes nothing.
+
+    Raises BadInput for a path; Error where nobody tells the snapshots; Refused where none fits.
+    """
+    for path in paths:
+        _refuse_outside(path)
+    try:
+        known = observe_snapshots(estate)
+    except Silent as silent:
+        raise Error(
+            "snapshots-unknown",
+            _("Which snapshots there are cannot be told: {said}.").format(said=str(silent).rstrip(".")),
+            _("See whether the store and a host answer: `rmc-dr store check`, `rmc-dr backup list`."),
+        ) from None
+    return [_chosen(host.name, moment, known) for host in estate.group("appserver")]
+
+
+def _chosen(host: str, moment: Moment, known: Sequence[FileSnapshot]) -> FilesPlan:
+    fitting = [
+        snapshot
+        for snapshot in known
+        if (snapshot.host, snapshot.name) == (host, TAG)
+        and (moment.time is None or snapshot.taken <= moment.time)
+    ]
+    newest = max(fitting, key=lambda snapshot: snapshot.taken, default=None)
+    if newest is None:
+        raise Refused(
+            "no-snapshot",
+            _("No snapshot holds the attachments of {host} at that time.").format(host=host),
+            _("`rmc-dr backup list` shows the snapshots; a later --to has more to choose from."),
+        )
+    return FilesPlan(host, newest.id, newest.taken, newest.files, newest.size)
 
 
 def restore_files(

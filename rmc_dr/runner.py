@@ -146,15 +146,20 @@ def run_playbook(
     return Outcome(status, seconds, listener.changed, listener.facts, tuple(listener.failures))
 
 
+def mark(run_id: str) -> str:
+    """What a run's processes carry in their environment; another state folder's runs have other marks."""
+    return f"{content.STATE}:{run_id}"
+
+
 def end_leftovers(run_id: str) -> int:
     """Kill what an earlier, killed rmc-dr left running for this run; returns how many processes."""
-    mark = f"{RUN_MARK}={run_id}".encode()
+    wanted = f"{RUN_MARK}={mark(run_id)}".encode()
     killed = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 os.kill(int(entry.name), signal.SIGKILL)
                 killed += 1
     return killed
@@ -173,7 +178,7 @@ def _environment(estate: Estate, work: Path, run_id: str) -> dict[str, str]:
         "RMC_DR_INVENTORY": str(estate.inventory),
         "RMC_DR_EXECUTABLE": str(Path(sys.executable).parent / "rmc-dr"),
         "RMC_DR_PROGRESS": str(work / "progress"),
-        RUN_MARK: run_id,
+        RUN_MARK: mark(run_id),
     }
 
 

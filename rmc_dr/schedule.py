@@ -14,6 +14,7 @@ from rmc_dr import backup_record, content
 from rmc_dr.backup_record import WHOLE, What
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.estate_secrets import addresses
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 
@@ -73,7 +74,7 @@ class Timer:
 
 def jobs(estate: Estate) -> tuple[Job, ...]:
     """The jobs of an estate: nothing is verified without a host for it, nor told where nobody is named."""
-    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(estate.addresses)}
+    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(addresses(estate))}
     return tuple(job for job in JOBS if wanted.get(job.name, True))
 
 

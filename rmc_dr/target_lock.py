@@ -101,6 +101,7 @@ def _remote(estate: Estate, host: Host, reach: Reach, script: str, line: str) ->
             input=line + "\n",
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT_SECONDS,
             check=False,
         )

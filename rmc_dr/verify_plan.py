@@ -105,8 +105,8 @@ def _chain(backup: DatabaseBackup) -> tuple[str, ...]:
 
 
 def _unread_since(seen: BackupsObservation, last: Mapping[str, datetime]) -> dict[str, datetime]:
-    """Everything that is read by turns, and when it was last read, or came to be."""
-    backups = [backup for backup in seen.database or () if LABEL.fullmatch(backup.label)]
+    """Everything that is read by turns and leads to the primary, and when it was last read, or came to be."""
+    backups = [one for one in seen.database or () if LABEL.fullmatch(one.label) and not seen.strays(one)]
     oldest = min((backup.started for backup in backups), default=seen.at)
     found = {backup.label: backup.stopped for backup in backups}
     for part, names in (seen.archived or {}).items():

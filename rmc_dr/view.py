@@ -17,7 +17,16 @@ from rich.text import Text
 from rmc_dr.history import Event, Progress, RunState, StageState
 from rmc_dr.i18n import _
 from rmc_dr.record import to_line
-from rmc_dr.words import duration, outcome_word, plan_title, printable, size, stage_title, status_word
+from rmc_dr.words import (
+    duration,
+    outcome_word,
+    plan_title,
+    printable,
+    release_state,
+    size,
+    stage_title,
+    status_word,
+)
 
 _MARKS = {"ok": ("✓", "green"), "running": ("▶", "cyan"), "failed": ("✗", "red"), "pending": ("·", "dim")}
 _LOUD = {
@@ -300,6 +309,14 @@ def _tell_finished(event: Event, _before: RunState) -> str:
     return _("The run ends: {outcome}. {reason}").format(outcome=outcome, reason=event.get("reason", ""))
 
 
+def _tell_deployed(event: Event, before: RunState) -> str:
+    return _("{app} {release}: {state}").format(
+        app=before.target,
+        release=event.get("release") or "-",
+        state=release_state(before.plan, str(event.get("state"))),
+    )
+
+
 _TELLERS: Mapping[str, Callable[[Event, RunState], str | None]] = {
     "run-started": _tell_started,
     "run-resumed": lambda _event, _before: _("The run goes on."),
@@ -310,6 +327,13 @@ _TELLERS: Mapping[str, Callable[[Event, RunState], str | None]] = {
     "files-given-up": lambda event, _before: _(
         "Users go on without attachments from the backup: {reason}"
     ).format(reason=event.get("reason", "")),
+    "consent-not-asked": lambda event, _before: _("The hospital was not asked: {reason}").format(
+        reason=event.get("reason", "")
+    ),
+    "no-backup-accepted": lambda event, _before: _("A migration without a young backup: {reason}").format(
+        reason=event.get("reason", "")
+    ),
+    "deployed": _tell_deployed,
     "stage-started": _tell_stage_started,
     "stage-finished": _tell_stage_finished,
     "task": _tell_task,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from rmc_dr.i18n import _
 
@@ -48,6 +51,9 @@ def stage_title(name: str) -> str:
         "pair-down": _("Stop the database pair"),
         "voters": _("Start the voters"),
         "pair-up": _("Start the database pair"),
+        "deploy": _("Bring the release in and switch to it"),
+        "undo": _("Take its migrations back"),
+        "back": _("Go back to the release before"),
     }.get(name, name)
 
 
@@ -65,6 +71,8 @@ def plan_title(name: str) -> str:
         "stop-writes": _("Write-freeze"),
         "start": _("Start"),
         "restart": _("Restart"),
+        "deploy": _("Deploy of a release"),
+        "deploy-back": _("Going back to the release before"),
     }.get(name, name)
 
 
@@ -93,6 +101,32 @@ def status_word(status: str) -> str:
 
 def changed_word(changed: str) -> str:
     return {"yes": _("yes"), "no": _("no"), "unknown": _("unknown")}.get(changed, changed)
+
+
+def release_state(what: str, state: str) -> str:
+    """What came of a deploy, or of going back."""
+    if what == "deploy-back" and state == "deployed":
+        return _("gone back")
+    return {
+        "deployed": _("deployed"),
+        "rolled-back": _("failed, rolled back by itself"),
+        "not-deployed": _("not deployed, the one before runs on"),
+        "broken": _("FAILED, does not work"),
+    }.get(state, outcome_word(state or None))
+
+
+def training_word(training: bool | None) -> str:
+    if training is None:
+        return _("not done")
+    return _("needed") if training else _("not needed")
+
+
+def consent_words(consent: Mapping[str, Any] | None, without: str | None) -> str:
+    """Who agreed and when, or why nobody was asked."""
+    if consent:
+        at = datetime.fromisoformat(str(consent["at"])).astimezone()
+        return f"{consent['by']}, {at:%Y-%m-%d %H:%M %z}"
+    return _("NOBODY was asked: {reason}").format(reason=without) if without else _("not done")
 
 
 def duration(seconds: float | None) -> str:

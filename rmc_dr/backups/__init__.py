@@ -5,6 +5,7 @@ from rmc_dr.backups.judge import Level, Limits, Remark, level, remarks
 from rmc_dr.backups.keep import Keeping, keeping
 from rmc_dr.backups.proof import Proof, Verdict
 from rmc_dr.backups.seen import Archiver, BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
+from rmc_dr.backups.surroundings import Lineage, Room, Surroundings
 
 __all__ = [
     "Archiver",
@@ -16,8 +17,11 @@ __all__ = [
     "Keeping",
     "Level",
     "Limits",
+    "Lineage",
     "Proof",
     "Remark",
+    "Room",
+    "Surroundings",
     "Verdict",
     "faults",
     "gaps",

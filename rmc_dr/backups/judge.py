@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from rmc_dr.backups.archive import place
 from rmc_dr.backups.seen import BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
+from rmc_dr.backups.surroundings import (
+    CERTIFICATE_WARNING,
+    FULL_SHARE,
+    OUT_SHARE,
+    REFUSED_SECONDS,
+    SKEW_SECONDS,
+)
 from rmc_dr.i18n import _
 
 FULL_DAYS = 8  # a weekly full backup, and a day's grace
@@ -64,7 +72,10 @@ def level(found: Sequence[Remark]) -> Level:
 
 def remarks(seen: BackupsObservation, limits: Limits) -> list[Remark]:
     """All that is wrong, the worst first."""
-    parts = (_unseen, _database, _files, _faults, _archive, _locks, _verified, _timers)
+    parts = (
+        *(_unseen, _database, _files, _faults, _archive, _locks, _verified, _timers),
+        *(_timelines, _clocks, _certificates, _room),
+    )
     found = [remark for part in parts for remark in part(seen, limits)]
     return sorted(found, key=lambda remark: -WEIGHT[remark.level])
 
@@ -114,7 +125,10 @@ def _newest_of(files: Sequence[FileSnapshot], host: str, name: str) -> FileSnaps
 def _faults(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
     needed = {backup.label for backup in seen.chain(seen.newest)} if seen.newest else set()
     for fault in faults(seen):
-        hurts = fault.label in needed or _cuts_off(fault, seen.newest)
+        strays = fault.code == "backup-diverged"
+        if strays and not _leads_away(fault, seen):
+            continue
+        hurts = strays or fault.label in needed or _cuts_off(fault, seen.newest)
         yield Remark(Level.CRITICAL if hurts else Level.WARNING, fault.code, describe(fault))
 
 
@@ -123,6 +137,12 @@ def _cuts_off(fault: Fault, newest: DatabaseBackup | None) -> bool:
     if fault.gap is None or newest is None or fault.label != newest.archive:
         return False
     return fault.gap.last >= newest.wal_start
+
+
+def _leads_away(fault: Fault, seen: BackupsObservation) -> bool:
+    """Whether a backup of another history is the newest of all: a restore to `latest` would take it."""
+    backup = next(backup for backup in seen.database or () if backup.label == fault.label)
+    return seen.newest is None or backup.stopped > seen.newest.stopped
 
 
 def describe(fault: Fault) -> str:
@@ -134,6 +154,7 @@ def describe(fault: Fault) -> str:
     missing = ", ".join(fault.missing[:3]) + (", ..." if len(fault.missing) > 3 else "")
     return {
         "backup-damaged": _("pgBackRest found errors while it took {label}"),
+        "backup-diverged": _("{label} is of another history than the primary's"),
         "chain-broken": _("{label} needs {missing}, which is not there"),
         "objects-missing": _("the store holds nothing of {label}"),
         "wal-missing": _("{label} needs WAL that the archive lacks: {missing}"),
@@ -194,6 +215,48 @@ def _timers(_seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
             name=name, since=since
         )
         yield Remark(Level.CRITICAL, "timer-late", text)
+
+
+def _timelines(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
+    """A node promoted by hand archives a history of its own: a recovery to the archive's end follows that."""
+    newest, lineage = seen.newest, seen.lineage
+    if newest is None or lineage is None or lineage.timeline is None or newest.cluster != lineage.cluster:
+        return
+    last = max((place(name)[0] for name in (seen.archived or {}).get(newest.archive, ())), default=0)
+    if last > lineage.timeline:
+        text = _(
+            "the archive goes on to timeline {last}, the primary is on {now}: another node archived"
+        ).format(last=last, now=lineage.timeline)
+        yield Remark(Level.CRITICAL, "archive-diverged", text)
+
+
+def _clocks(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
+    for name, ahead in seen.surroundings.clocks.items():
+        if abs(ahead) > SKEW_SECONDS:
+            grade = Level.CRITICAL if abs(ahead) > REFUSED_SECONDS else Level.WARNING
+            text = _("the clock of {host} is {seconds:+.0f} s off against this machine").format(
+                host=name, seconds=ahead
+            )
+            yield Remark(grade, "clock-off", text)
+
+
+def _certificates(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
+    for name, ends in seen.surroundings.certificates.items():
+        when = ends.isoformat(timespec="minutes")
+        if ends <= seen.at:
+            text = _("the certificate of {host} has expired: {when}").format(host=name, when=when)
+            yield Remark(Level.CRITICAL, "certificate-expired", text)
+        elif ends - seen.at < CERTIFICATE_WARNING:
+            text = _("the certificate of {host} ends {when}").format(host=name, when=when)
+            yield Remark(Level.WARNING, "certificate-ends", text)
+
+
+def _room(seen: BackupsObservation, _limits: Limits) -> Iterator[Remark]:
+    for name, room in seen.surroundings.room.items():
+        if room.share >= FULL_SHARE:
+            grade = Level.CRITICAL if room.share >= OUT_SHARE else Level.WARNING
+            text = _("room short: {share:.0%} of {what} is used").format(share=room.share, what=name)
+            yield Remark(grade, "room-short", text)
 
 
 def _too_old(what: str, age: timedelta) -> str:

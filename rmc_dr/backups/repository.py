@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from rmc_dr.backups.seen import DatabaseBackup
+from rmc_dr.i18n import _
 
 MAGIC = b"Salted__"
 KEY_BYTES, BLOCK_BYTES = 32, 16
@@ -24,7 +25,7 @@ def unseal(raw: bytes, passphrase: str) -> str:
     """The text of a file that pgBackRest encrypted: `openssl enc -d -aes-256-cbc -md sha1`. Raises Sealed."""
     salt, body = raw[len(MAGIC) : len(MAGIC) + 8], raw[len(MAGIC) + 8 :]
     if not raw.startswith(MAGIC) or not body or len(body) % BLOCK_BYTES:
-        raise Sealed("it is not a file that pgBackRest encrypted")
+        raise Sealed(_("it is not a file that pgBackRest encrypted"))
     derived = block = b""
     while len(derived) < KEY_BYTES + BLOCK_BYTES:
         block = hashlib.sha1(block + passphrase.encode() + salt, usedforsecurity=False).digest()
@@ -36,7 +37,7 @@ def unseal(raw: bytes, passphrase: str) -> str:
         plain = padding.update(opening.update(body) + opening.finalize()) + padding.finalize()
         return plain.decode()
     except ValueError:
-        raise Sealed("the passphrase does not open it") from None
+        raise Sealed(_("the passphrase does not open it")) from None
 
 
 def read_backup_info(text: str) -> tuple[DatabaseBackup, ...]:
@@ -50,7 +51,7 @@ def read_backup_info(text: str) -> tuple[DatabaseBackup, ...]:
             if said["backup-archive-start"]
         ]
     except (KeyError, ValueError, TypeError) as error:
-        raise Sealed(f"it cannot be read ({error})") from None
+        raise Sealed(_("it cannot be read ({error})").format(error=error)) from None
     return tuple(sorted(found, key=lambda backup: backup.stopped))
 
 

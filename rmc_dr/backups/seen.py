@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rmc_dr.backups.archive import Gap, gaps, lacking
+from rmc_dr.backups.archive import Gap, gaps, lacking, place
+from rmc_dr.backups.surroundings import Lineage, Surroundings
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class DatabaseBackup:
     """One backup of the pair. ``size`` is the database's, ``stored`` what this backup takes, in bytes.
 
     ``needs`` are the labels that a restore reads as well; ``cluster`` is the system identifier; ``archive``
-    names its part of the WAL archive. ``locked_until`` is the store's word for its oldest object.
+    names its part of the WAL archive, ``stop`` the position in bytes from which on it is consistent.
+    ``locked_until`` is the store's word for its oldest object.
     """
 
     label: str
@@ -32,6 +34,7 @@ class DatabaseBackup:
     damaged: bool = False
     locked_until: datetime | None = None
     verified: datetime | None = None
+    stop: int | None = None
 
     @property
     def full(self) -> str:
@@ -72,7 +75,7 @@ class BackupsObservation:
 
     ``archived`` maps a part of the archive (as 17-1) to its segments' names; ``labels`` are the backups that
     the store holds objects of, whether pgBackRest knows them or not. ``archived_at`` is when the newest
-    segment was stored.
+    segment was stored; ``lineage`` is that of the only primary.
     """
 
     at: datetime
@@ -83,12 +86,21 @@ class BackupsObservation:
     archiver: Archiver | None
     errors: Mapping[str, str] = field(default_factory=dict)
     archived_at: datetime | None = None
+    lineage: Lineage | None = None
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
     def newest(self) -> DatabaseBackup | None:
-        """The newest backup that pgBackRest holds for sound."""
-        sound = [backup for backup in self.database or () if not backup.damaged]
+        """The newest backup that pgBackRest holds for sound, and that is not of a history given up."""
+        sound = [backup for backup in self.database or () if not (backup.damaged or self.strays(backup))]
         return max(sound, key=lambda backup: backup.stopped, default=None)
+
+    def strays(self, backup: DatabaseBackup) -> bool:
+        """Whether it is proven that nothing leads from this backup to what the primary holds."""
+        if self.lineage is None:
+            return False
+        timeline = place(backup.wal_stop)[0]
+        return self.lineage.holds(backup.cluster, timeline, backup.stop) is False
 
     def chain(self, backup: DatabaseBackup) -> tuple[DatabaseBackup, ...]:
         """The backup and all that it needs and that is there."""
@@ -107,11 +119,14 @@ class Fault:
 
 
 def faults(seen: BackupsObservation) -> list[Fault]:
-    """Chains that do not join, backups whose objects or WAL are missing, and gaps of the archive."""
+    """Chains that do not join or lead elsewhere, backups without objects or WAL, and gaps of the archive."""
     found: list[Fault] = []
     backups = seen.database or ()
     known = {backup.label for backup in backups}
     for backup in backups:
+        if seen.strays(backup):
+            found.append(Fault("backup-diverged", backup.label))
+            continue  # what else it lacks helps nobody
         if backup.damaged:
             found.append(Fault("backup-damaged", backup.label))
         if absent := tuple(label for label in backup.needs if label not in known):
@@ -156,6 +171,7 @@ def read_info(document: Sequence[Mapping[str, Any]], stanza: str) -> tuple[Datab
                     archive=archives.get(key, f"{base['version']}-{base['id']}"),
                     cluster=str(base["system-id"]),
                     damaged=bool(backup.get("error")),
+                    stop=_position(backup.get("lsn", {}).get("stop")),
                 )
             )
     return tuple(sorted(found, key=lambda backup: backup.stopped))
@@ -176,6 +192,14 @@ def read_snapshots(document: Sequence[Mapping[str, Any]]) -> tuple[FileSnapshot,
         for snapshot in document
     ]
     return tuple(sorted(found, key=lambda snapshot: snapshot.taken))
+
+
+def _position(lsn: str | None) -> int | None:
+    """The byte that an LSN such as 1/2C000028 names."""
+    if not lsn:
+        return None
+    high, _slash, low = lsn.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _time(seconds: int) -> datetime:

@@ -28,6 +28,7 @@ COMMANDS = {
     "lab": ("lab", _("Throwaway real hosts on this machine.")),
     "power": ("power", _("Switch a host off, into its rescue system, or on.")),
     "rebuild": ("rebuild", _("Rebuild a failed server.")),
+    "releases": ("deploy", _("List the releases that were deployed, and on what terms.")),
     "report": ("runs", _("Print the report of a run.")),
     "restore": ("restore", _("Bring data back from the backups.")),
     "restart": ("service", _("Stop, then start again.")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,10 +15,8 @@ from rmc_dr.cli.common import Context, pass_context, teller
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from rmc_dr.backup import Plan
-    from rmc_dr.backups import BackupsObservation, Keeping
+    from rmc_dr.backups import BackupsObservation, DatabaseBackup, FileSnapshot, Keeping
 
 JSON_HELP = _("Print JSON for machines.")
 
@@ -102,8 +101,8 @@ def list_(context: Context, /, as_json: bool) -> None:
         context.emit({**asdict(seen), "faults": [asdict(fault) for fault in found]})
         return
     console = context.console
-    console.print(_database_table(seen))
-    console.print(_files_table(seen))
+    for line in (*_database_lines(seen), *_files_lines(seen)):
+        console.print(line, markup=False)
     for what, said in seen.errors.items():
         console.print(_("Unknown: {what}: {said}").format(what=what, said=said), markup=False, style="yellow")
     for fault in found:
@@ -208,66 +207,50 @@ def _show_keeping(context: Context, plan: Keeping) -> None:
         context.console.print(_("{label} stays: {reason}").format(label=label, reason=reasons[reason]))
 
 
-def _database_table(seen: BackupsObservation) -> Table:
-    from rich.table import Table
-
+def _database_lines(seen: BackupsObservation) -> Iterator[str]:
+    """One block an entry: no label and no time is cut where a terminal has 80 columns."""
     from rmc_dr.words import size
 
-    table = Table(title=_("Database"), title_justify="left")
-    table.add_column(_("backup"), no_wrap=True)
-    for title in (
-        _("kind"),
-        _("age"),
-        _("size"),
-        _("stored"),
-        _("needs"),
-        _("locked until"),
-        _("verified"),
-    ):
-        table.add_column(title)
+    yield _("Database")
     for one in seen.database or ():
-        table.add_row(
-            one.label,
-            _kind(one.kind),
-            _age(seen.at, one.stopped),
-            size(one.size),
-            size(one.stored),
-            " ".join(one.needs) or "-",
-            _when(one.locked_until, _("no lock") if seen.labels is not None else _("unknown")),
-            _when(one.verified, _("never")),
+        yield f"  {one.label}"
+        yield "    " + _("{kind}, {age} old, {size}, {stored} stored").format(
+            kind=_kind(one.kind), age=_age(seen.at, one.stopped), size=size(one.size), stored=size(one.stored)
         )
-    return table
+        yield f"    {_kept(seen, one)}"
+        yield from ("    " + _("needs {label}").format(label=label) for label in one.needs)
+    yield from _none(seen.database)
 
 
-def _files_table(seen: BackupsObservation) -> Table:
-    from rich.table import Table
-
+def _files_lines(seen: BackupsObservation) -> Iterator[str]:
     from rmc_dr.words import size
 
-    table = Table(title=_("Files"), title_justify="left")
-    for title in (
-        _("snapshot"),
-        _("host"),
-        _("what"),
-        _("age"),
-        _("files"),
-        _("size"),
-        _("locked until"),
-        _("verified"),
-    ):
-        table.add_column(title)
+    yield _("Files")
     for one in seen.files or ():
-        table.add_row(
-            one.id,
-            one.host,
-            one.name,
-            _age(seen.at, one.taken),
-            str(one.files),
-            size(one.size),
-            _when(one.locked_until, _("no lock") if seen.labels is not None else _("unknown")),
-            _when(one.verified, _("never")),
+        yield f"  {one.id}  {one.host}  {one.name}"
+        yield "    " + _("{age} old, {files} files, {size}").format(
+            age=_age(seen.at, one.taken), files=one.files, size=size(one.size)
         )
-    return table
+        yield f"    {_kept(seen, one)}"
+    yield from _none(seen.files)
+
+
+def _none(found: Sequence[object] | None) -> Iterator[str]:
+    if not found:
+        yield "  " + (_("unknown") if found is None else _("none"))
+
+
+def _kept(seen: BackupsObservation, one: DatabaseBackup | FileSnapshot) -> str:
+    """Until when a lock protects it, and when it was last proven."""
+    lock = (
+        _("locked until {moment}").format(moment=_when(one.locked_until))
+        if one.locked_until
+        else _("no lock")
+        if seen.labels is not None
+        else _("lock unknown")
+    )
+    proof = _("verified {moment}").format(moment=_when(one.verified)) if one.verified else _("never verified")
+    return f"{lock}, {proof}"
 
 
 def _kind(kind: str) -> str:
@@ -280,8 +263,8 @@ def _age(now: datetime, then: datetime) -> str:
     return spoken_duration((now - then).total_seconds())
 
 
-def _when(moment: datetime | None, otherwise: str) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else otherwise
+def _when(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _well(seen: BackupsObservation) -> str:

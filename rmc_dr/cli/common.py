@@ -78,6 +78,10 @@ class Context:
         """Print one JSON document."""
         click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
 
+    def emit_line(self, data: Any) -> None:
+        """Print one JSON document as a line among others."""
+        click.echo(json.dumps(data, ensure_ascii=False, default=str))
+
 
 pass_context = click.make_pass_decorator(Context, ensure=True)
 

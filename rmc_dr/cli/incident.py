@@ -61,7 +61,7 @@ def open_(
     noticed: str | None,
     as_json: bool,
 ) -> None:
-    from rmc_dr import response
+    from rmc_dr import estate_secrets, response
 
     context.json = as_json or context.json
     estate = context.estate()
@@ -69,7 +69,7 @@ def open_(
     _show(context, state)
     if context.json:
         return
-    if not estate.addresses:
+    if not estate_secrets.addresses(estate):
         context.console.print(_("Nobody is told: the vault names no address (docs/runbooks/incident.md)."))
     if not response.is_watched(estate):
         context.console.print(_("No timer looks at the clocks: `rmc-dr schedule install`."))
@@ -219,12 +219,12 @@ def reach(context: Context, /, as_json: bool) -> int:
 @incident.command(hidden=True)
 @pass_context
 def deliver(context: Context, /) -> None:
-    from rmc_dr import outbox
+    from rmc_dr import estate_secrets, outbox
 
     _bound()
     os.nice(10)
     estate = context.estate()
-    outbox.deliver(estate.name, estate.addresses)
+    outbox.deliver(estate.name, estate_secrets.addresses(estate))
 
 
 def _bound() -> None:

@@ -178,11 +178,13 @@ def show_plan(context: Context, plan: Any) -> None:
         return
     from rich.table import Table
 
+    from rmc_dr.words import stage_title
+
     table = Table("#", _("Stage"), _("Hosts"), _("Budget"), _("Destroys"), box=None, title_justify="left")
     for number, stage in enumerate(plan.stages, 1):
         what = "\n".join(plan.destroys) if stage.destructive else ""
         budget = _("{n:g} min").format(n=stage.budget_minutes)
-        table.add_row(str(number), stage.name, ", ".join(stage.hosts), budget, what)
+        table.add_row(str(number), stage_title(stage.name), ", ".join(stage.hosts), budget, what)
     context.console.print(table)
     for line in plan.restores:
         context.console.print(line, markup=False)

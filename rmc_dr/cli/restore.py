@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, pass_context
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
+
+if TYPE_CHECKING:
+    from rmc_dr.restore_files import FilesPlan
 
 
 @click.group(help=_("Bring data back from the backups."))
@@ -73,6 +77,7 @@ def database(
 @click.option(
     "--path", "paths", multiple=True, metavar="PATH", help=_("Only this file or folder; may be repeated.")
 )
+@click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
@@ -82,6 +87,7 @@ def files(
     /,
     moment: str,
     paths: tuple[str, ...],
+    plan_only: bool,
     yes: bool,
     break_lock: str | None,
     as_json: bool,
@@ -91,11 +97,14 @@ def files(
 
     from rmc_dr.cli.rebuild import confirm
     from rmc_dr.plans.moment import parse
-    from rmc_dr.restore_files import restore_files
+    from rmc_dr.restore_files import plan_files, restore_files
 
     context.json = as_json or context.json
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
+    if plan_only:
+        _show_files(context, plan_files(estate, to, paths), paths)
+        return
     confirm(",".join(host.name for host in estate.group("appserver")), yes)
     done = restore_files(estate, to, paths, _silent, break_lock)
     if context.json:
@@ -110,6 +119,37 @@ def files(
         )
         if host.aside:
             context.console.print(_("What was replaced lies in {path}.").format(path=host.aside))
+
+
+def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[str]) -> None:
+    from dataclasses import asdict
+
+    from rmc_dr.words import size
+
+    if context.json:
+        context.emit([{**asdict(plan), "paths": paths} for plan in plans])
+        return
+    for plan in plans:
+        context.console.print(
+            _("{host}: from snapshot {snapshot} of {taken}, which holds {files} files, {size}.").format(
+                host=plan.host,
+                snapshot=plan.snapshot,
+                taken=plan.taken.astimezone().strftime("%Y-%m-%d %H:%M %z"),
+                files=plan.files,
+                size=size(plan.bytes),
+            ),
+            markup=False,
+        )
+    if paths:
+        context.console.print(
+            _("Of it only: {paths}; how many files that is, is not known yet.").format(
+                paths=", ".join(paths)
+            ),
+            markup=False,
+        )
+    context.console.print(
+        _("How many are missing or differ is unknown until they are compared; what differs is kept beside.")
+    )
 
 
 @restore.command(help=_("List the safety copies of earlier restores, and remove them once you are sure."))

@@ -1,4 +1,4 @@
-"""Standard streams and language as a command finds them: closed, of another encoding, of no language of ours."""
+"""Standard streams and language as a command finds them: closed, or unable to show what is said."""
 
 from __future__ import annotations
 

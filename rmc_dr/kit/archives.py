@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmc_dr import content
+from rmc_dr import content, migrations
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
@@ -120,9 +120,12 @@ def _releases(estate: Estate, folder: Path | None, say: Say) -> dict[str, Path]:
     else:
         found = {
             str(path.relative_to(folder)): path
-            for path in sorted(folder.glob("*/*/*"))
-            if path.name in RELEASE_FILES
+            for path in sorted([*folder.glob("*/*/*"), *folder.glob(f"*/*/{migrations.FOLDER}/*.sql")])
+            if path.name in RELEASE_FILES or path.parent.name == migrations.FOLDER
         }
+        for name, release in {(name.split("/")[0], name.split("/")[1]) for name in found}:
+            own = [file for file in found if file.startswith(f"{name}/{release}/")]
+            migrations.refuse_misnamed(name, release, own)
     for app in estate.config.applications.apps:
         if f"{app.name}/{app.release}/app.war" not in found:
             raise BadInput(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rmc_dr import backup_record
+from rmc_dr import backup_record, deployed
 from rmc_dr.errors import Error, Locked
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
@@ -73,3 +73,4 @@ def _purge(estate: Estate) -> None:
     for file in ("lab.json", "provision.log"):
         (folder() / file).unlink(missing_ok=True)
     backup_record.forget(estate.name)
+    deployed.forget(estate)

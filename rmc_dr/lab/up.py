@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from rmc_dr import backup_record
+from rmc_dr import backup_record, deployed
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.gates import PRIMARY_EXISTS
@@ -47,6 +47,8 @@ def up(estate: Estate, say: Say, *, fresh: bool = False) -> Estate:
     preflight.check(estate)
     with only_one_command():
         presence.take(estate)
+        if fresh:
+            deployed.forget(estate)
         estate = presence.with_secrets(estate)
         manifest = _kit(estate, say)
         network.up(estate.config.network)
@@ -88,7 +90,7 @@ def _kit(estate: Estate, say: Say) -> Manifest:
     except Refused as error:
         if error.code != "kit-missing":
             raise
-    say(_("There is no kit yet; building it (about 10 minutes, once) ..."))
+    say(_("There is no kit yet; building it (about 6 minutes, once) ..."))
     return build.build(estate, say)
 
 

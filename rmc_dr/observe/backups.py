@@ -15,12 +15,13 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rmc_dr import ssh
-from rmc_dr.backups import Archiver, BackupsObservation, DatabaseBackup, FileSnapshot
+from rmc_dr.backups import Archiver, BackupsObservation, DatabaseBackup, FileSnapshot, Lineage
 from rmc_dr.backups.archive import is_segment
 from rmc_dr.backups.seen import read_info, read_snapshots
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 from rmc_dr.observe.postgres import observe_archiver, observe_node
+from rmc_dr.observe.surroundings import observe_surroundings
 from rmc_dr.pair import Role
 from rmc_dr.store.client import client
 
@@ -51,17 +52,18 @@ def observe_backups(estate: Estate, verified: Mapping[str, datetime]) -> Backups
     """Look once, bounded by about a minute; ``verified`` is the record's word. The unseen is unknown."""
     estate.opened()
     errors: dict[str, str] = {}
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
+        surroundings = pool.submit(observe_surroundings, estate)
         asked: dict[str, Future[Any]] = {
             "pgbackrest": pool.submit(_database, estate),
-            "restic": pool.submit(_files, estate),
+            "restic": pool.submit(observe_snapshots, estate),
             "store": pool.submit(_store, estate),
-            "archiver": pool.submit(_archiver, estate),
+            "archiver": pool.submit(_primary, estate),
         }
         database: tuple[DatabaseBackup, ...] | None = _result("pgbackrest", asked, errors)
         files: tuple[FileSnapshot, ...] | None = _result("restic", asked, errors)
         stored: _Stored | None = _result("store", asked, errors)
-        archiver: Archiver | None = _result("archiver", asked, errors)
+        primary: tuple[Archiver, Lineage] | None = _result("archiver", asked, errors)
     locks = stored.locks if stored else {}
     return BackupsObservation(
         at=datetime.now(UTC),
@@ -71,8 +73,10 @@ def observe_backups(estate: Estate, verified: Mapping[str, datetime]) -> Backups
         files=None if files is None else tuple(_with(found, found.id, locks, verified) for found in files),
         archived=stored.archived if stored else None,
         labels=stored.labels if stored else None,
-        archiver=archiver,
+        archiver=primary[0] if primary else None,
         errors=errors,
+        lineage=primary[1] if primary else None,
+        surroundings=surroundings.result(),
     )
 
 
@@ -121,7 +125,9 @@ def _info(estate: Estate, host: Host) -> list[dict[str, Any]]:
     return document
 
 
-def _files(estate: Estate) -> tuple[FileSnapshot, ...]:
+def observe_snapshots(estate: Estate) -> tuple[FileSnapshot, ...]:
+    """The snapshots of files, oldest first, by the first host that can say. Raises Silent."""
+
     def read(host: Host) -> tuple[FileSnapshot, ...]:
         said = _on(estate, host, "timeout 30 rmc-dr-restic --no-lock --json snapshots")
         return read_snapshots(json.loads(said))
@@ -145,7 +151,9 @@ def _on(estate: Estate, host: Host, command: str) -> str:
     """What a command prints on a host. Raises Silent."""
     line = [*ssh.command(estate, host), command]
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=HOST_SECONDS, check=False)
+        done = subprocess.run(
+            line, capture_output=True, text=True, errors="replace", timeout=HOST_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Silent(_("no answer within {seconds} s").format(seconds=HOST_SECONDS)) from None
     if done.returncode != 0:
@@ -153,12 +161,15 @@ def _on(estate: Estate, host: Host, command: str) -> str:
     return done.stdout
 
 
-def _archiver(estate: Estate) -> Archiver:
-    hosts = estate.group("dbserver")
-    primaries = [host for host in hosts if observe_node(estate, host).role is Role.PRIMARY]
+def _primary(estate: Estate) -> tuple[Archiver, Lineage]:
+    """What the only primary says of its archiver and of its history. Raises Silent or psycopg.Error."""
+    nodes = [observe_node(estate, host) for host in estate.group("dbserver")]
+    primaries = [node for node in nodes if node.role is Role.PRIMARY]
     if len(primaries) != 1:
         raise Silent(_("no single primary"))
-    return observe_archiver(estate, primaries[0])
+    node = primaries[0]
+    lineage = Lineage(node.system_identifier, node.timeline, node.forks)
+    return observe_archiver(estate, estate.host(node.name)), lineage
 
 
 def _store(estate: Estate) -> _Stored:

@@ -30,6 +30,7 @@ def observe_bytes(estate: Estate, host: Host) -> int | None:
             [*ssh.command(estate, host), BYTES],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT_SECONDS,
             check=False,
         )
@@ -47,6 +48,7 @@ def _holding(estate: Estate, host: Host) -> Holding | None:
             input=PROGRAM.read_text(),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT_SECONDS,
             check=False,
         )

@@ -48,7 +48,9 @@ def _reach(estate: Estate, host: Host) -> tuple[Reach, str]:
         script = READ_IDENTITY + (READ_DATA.format(path=host.disk.data) if host.disk else "")
         line = [*ssh.command(estate, host, alias), script]  # type: ignore[arg-type]
         try:
-            done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+            done = subprocess.run(
+                line, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
+            )
         except subprocess.TimeoutExpired:
             return Reach.UNKNOWN, "ssh did not end in time"
         if done.returncode == 0:

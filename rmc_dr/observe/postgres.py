@@ -18,6 +18,7 @@ from rmc_dr.backups import Archiver
 from rmc_dr.errors import BadInput, Locked
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
+from rmc_dr.observe.certificates import distrust
 from rmc_dr.pair import Node, Replica, Role, Slot
 
 USER = "rmc_dr"
@@ -28,6 +29,7 @@ RUN_NAME = re.compile(r"\d{8}T\d{6}Z-")  # how the name of a run begins; that of
 SESSION = "rmc-dr run "  # and the holder's name: what other control machines see of who holds the lock
 LONGEST_NAME = 63 - len(SESSION)  # bytes; PostgreSQL cuts off the rest, and two names could become one
 # PostgreSQL runs, but takes neither reads nor writes: for certain no primary.
+UNTRUSTED = "certificate verify failed"
 NOT_YET = ("starting up", "shutting down", "not yet accepting connections", "in recovery mode")
 
 # No one place holds a standby's timeline: the receiver knows it while it runs, the control file after the
@@ -108,6 +110,8 @@ def observe_node(estate: Estate, host: Host) -> Node:
             return _look(cursor, host)
     except psycopg.Error as error:
         said = _first_line(error)
+        if UNTRUSTED in said:  # libpq does not say why
+            said = distrust(estate, host) or said
         starting = isinstance(error, psycopg.OperationalError) and any(word in said for word in NOT_YET)
         return Node(host.name, Role.DOWN if starting else Role.UNKNOWN, host.address, said)
 

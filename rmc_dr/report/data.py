@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -117,6 +117,7 @@ class Report:
     restores: tuple[str, ...] = ()
     restored: Restored | None = None
     attachments: tuple[Attachments, ...] = ()
+    deployed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def within_target(self) -> bool | None:
@@ -175,6 +176,7 @@ def build(events: Iterable[Event]) -> Report:
             for facts in state.facts.values()
             for name, said in sorted(facts.get("attachments", {}).items())
         ),
+        deployed=state.deployed,
     )
 
 

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rmc_dr.i18n import _, language
 from rmc_dr.report.data import Report, StageRow
 from rmc_dr.report.text import exceptions, moment, particulars, troubles
+from rmc_dr.retold import retold
 from rmc_dr.words import (
     changed_word,
     duration,
@@ -52,6 +53,7 @@ def as_html(report: Report) -> str:
         duration=duration,
         moment=moment,
         printable=printable,
+        retold=retold,
         spoken=spoken_duration,
         stage_title=stage_title,
         status_word=status_word,

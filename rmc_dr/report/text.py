@@ -10,15 +10,19 @@ from rich.text import Text
 
 from rmc_dr.i18n import _
 from rmc_dr.report.data import Report, StageRow
+from rmc_dr.retold import retold
 from rmc_dr.words import (
     changed_word,
+    consent_words,
     duration,
     outcome_word,
     plan_title,
     printable,
+    release_state,
     spoken_duration,
     stage_title,
     status_word,
+    training_word,
 )
 
 _BAR = 24
@@ -37,7 +41,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_stages(report, bars=console.width >= _WIDTH_FOR_BARS))
     for heading, rows in (
         (_("Checks"), _checks(report)),
-        (_("Destroyed"), list(report.destroys) or [_("nothing")]),
+        (_("Destroyed"), list(map(retold, report.destroys)) or [_("nothing")]),
         (_("Exceptions accepted"), exceptions(report) or [_("none")]),
         (_("Refusals and failures"), troubles(report) or [_("none")]),
     ):
@@ -72,12 +76,13 @@ def particulars(report: Report) -> list[tuple[str, str]]:
         (_("Recovery kit (SHA-256)"), report.kit or _("not done")),
         (_("rmc-dr version"), report.tool_version or _("not done")),
         *_data(report),
+        *_release(report),
     ]
 
 
 def _data(report: Report) -> list[tuple[str, str]]:
     """What of the data came back, for the runs that bring data back."""
-    rows = [(_("Brought back"), " ".join(report.restores))] if report.restores else []
+    rows = [(_("Brought back"), " ".join(map(retold, report.restores)))] if report.restores else []
     if (back := report.restored) is not None:
         where = _("{newest} (LSN {lsn}, timeline {timeline})").format(
             newest=back.newest or _("not told"), lsn=back.lsn, timeline=back.timeline
@@ -93,6 +98,31 @@ def _data(report: Report) -> list[tuple[str, str]]:
             known=one.known, missing=one.missing, first=", ".join(one.first)
         )
         rows.append((_("Attachments of {application}").format(application=one.application), text.strip()))
+    return rows
+
+
+def _release(report: Report) -> list[tuple[str, str]]:
+    """What of a release was agreed and what came of it, for the runs that deploy one."""
+    if report.plan not in ("deploy", "deploy-back"):
+        return []
+    terms, came = report.options, report.deployed
+    out = came.get("users_out_seconds")
+    rows = [
+        (_("Release"), str(came.get("release") or terms.get("release") or _("not told"))),
+        (_("Release before"), str(came.get("before") or terms.get("before") or _("not told"))),
+        (_("What came of it"), release_state(report.plan, str(came.get("state") or report.outcome or ""))),
+        (
+            _("Users were out"),
+            _("{seconds:.1f} s").format(seconds=out) if out is not None else _("not measured"),
+        ),
+        (_("Migrations"), ", ".join(came.get("migrated") or ()) or _("none")),
+    ]
+    if "training" in terms:
+        rows += [
+            (_("Release notes"), str(terms.get("notes") or _("not done"))),
+            (_("Training of the users"), training_word(terms.get("training"))),
+            (_("Consent of the hospital"), consent_words(terms.get("consent"), terms.get("without_consent"))),
+        ]
     return rows
 
 
@@ -162,6 +192,8 @@ def exceptions(report: Report) -> list[str]:
     words = {
         "kit-expired-accepted": _("An expired kit is used: {reason}"),
         "files-given-up": _("Users go on without attachments from the backup: {reason}"),
+        "consent-not-asked": _("The hospital was not asked: {reason}"),
+        "no-backup-accepted": _("A migration without a young backup: {reason}"),
     }
     return [words.get(one.what, "{reason}").format(reason=one.text) for one in report.exceptions]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import get_args
 
+from rmc_dr.backups.surroundings import FULL_SHARE, SKEW_SECONDS, Room
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import S3, Estate
 from rmc_dr.i18n import _
@@ -18,11 +19,10 @@ from rmc_dr.store import endpoint, probes
 from rmc_dr.store.attempt import Attempt, Unanswered
 from rmc_dr.store.client import Key, client
 from rmc_dr.store.knock import Knock, knock
+from rmc_dr.store.room import headers, quota, used
 from rmc_dr.words import size
 
-SKEW_SECONDS = 30
-FULL_SHARE = 0.9
-GIB = 1024**3
+SLOWEST = 1_000_000  # bytes a second; a database of 80 GB would take a day to come back
 SLACK = timedelta(hours=1)  # of a lock's end: the clocks, and stores that count whole days
 
 
@@ -52,7 +52,8 @@ def _bucket(bucket: probes.Bucket, wanted: S3) -> Iterator[Check]:
     locking = bucket.call("verifier", "get_object_lock_configuration")
     yield judge_lock(locking, wanted)
     owned = bucket.call("owner", "head_bucket") if "owner" in bucket.clients else Attempt(code="-")
-    yield judge_room(headers(seen), headers(owned))
+    yield judge_room(_headers(seen), _headers(owned))
+    yield judge_speed(*probes.speed(bucket))
     standing = locking.answer["ObjectLockConfiguration"] if locking.done else None
     bucket = probes.Bucket(bucket.name, bucket.clients, standing)
     yield from probes.prove(bucket)
@@ -115,20 +116,27 @@ def judge_new_lock(seen: Attempt, wanted: S3, now: datetime) -> Check:
 
 
 def judge_room(seen: Mapping[str, str], owned: Mapping[str, str]) -> Check:
-    """What is used against the quota, as far as the store tells; only Ceph does, the quota to its owner."""
-    used = seen.get("x-rgw-bytes-used")
-    quotas = [int(owned.get(f"x-rgw-quota-{scope}-size", -1)) for scope in ("user", "bucket")]
-    if used is None:
+    """What is used against the quota, as far as the store tells."""
+    taken = used(seen)
+    if taken is None:
         return Check("room", True, _("unknown: the store does not tell"))
     if not owned:
-        return Check("room", True, _("{used} used, quota unknown").format(used=size(int(used))))
-    quota = min((limit for limit in quotas if limit > 0), default=0)
-    if not quota:
-        return Check("room", False, _("{used} used, and no quota").format(used=size(int(used))))
-    said = _("{used} of {quota} used").format(used=size(int(used)), quota=size(quota))
-    return Check("room", int(used) < quota * FULL_SHARE, said)
+        return Check("room", True, _("{used} used, quota unknown").format(used=size(taken)))
+    limit = quota(owned)
+    if not limit:
+        return Check("room", False, _("{used} used, and no quota").format(used=size(taken)))
+    said = _("{used} of {quota} used").format(used=size(taken), quota=size(limit))
+    return Check("room", Room(taken, limit).share < FULL_SHARE, said)
 
 
-def headers(done: Attempt) -> dict[str, Any]:
-    """The answer's headers, lower case; none where it was refused."""
-    return dict(done.answer["ResponseMetadata"]["HTTPHeaders"]) if done.done else {}
+def judge_speed(put: float | None, got: float | None) -> Check:
+    """Both in bytes a second; None is what was refused, and fails by its own check."""
+    if put is None or got is None:
+        return Check("speed", False, _("not measured: the writer was refused"))
+    said = _("{put}/s there, {got}/s back").format(put=size(round(put)), got=size(round(got)))
+    return Check("speed", min(put, got) >= SLOWEST, said)
+
+
+def _headers(done: Attempt) -> dict[str, str]:
+    """None where it was refused."""
+    return headers(done.answer) if done.done else {}

@@ -7,6 +7,8 @@ that a plain deletion leaves is never locked: only who may delete versions may d
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +24,17 @@ if TYPE_CHECKING:
 
 PREFIX = "probe/"
 BODY = b"Written by `rmc-dr store check`.\n"
-MD5 = b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()
 NO_POLICY = "no policy at all"  # where it is allowed it is refused as nonsense: nothing is lost
+SPEED_BYTES = 1024**2
+SPEED_ENOUGH_SECONDS = 0.5  # what was faster is not measured again
 NO_VERSION = "NoVersion"  # ours: the request before should have named one, and did not
+
+
+def _md5(body: bytes) -> str:
+    return b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+MD5 = _md5(BODY)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,11 @@ class Bucket:
     def call(self, key: str, what: str, **arguments: Any) -> Attempt:
         return attempt(getattr(self.clients[key], what), Bucket=self.name, **arguments)
 
+    def read(self, key: str, **arguments: Any) -> Attempt:
+        """A whole object, its bytes too."""
+        get = self.clients[key].get_object
+        return attempt(lambda: get(Bucket=self.name, **arguments)["Body"].read())
+
 
 def prove(bucket: Bucket) -> Iterator[Check]:
     """Each key in turn. Raises Unanswered from where on nothing was tried."""
@@ -46,6 +61,40 @@ def prove(bucket: Bucket) -> Iterator[Check]:
     yield from _verifier(bucket, written)
     yield from _keeper(bucket, written)
     yield _stays(bucket, written)
+
+
+def speed(bucket: Bucket) -> tuple[float | None, float | None]:
+    """Bytes a second there and back, the better of two tries; None where the writer is refused.
+
+    Raises Unanswered.
+    """
+    tries = [_measured(bucket)]
+    if any(seconds is not None and seconds > SPEED_ENOUGH_SECONDS for seconds in tries[0]):
+        tries.append(_measured(bucket))
+    there, back = (
+        min((way for way in ways if way is not None), default=None) for ways in zip(*tries, strict=True)
+    )
+    return _rate(there), _rate(back)
+
+
+def _measured(bucket: Bucket) -> tuple[float | None, float | None]:
+    """Seconds that one object took there and back."""
+    body = os.urandom(SPEED_BYTES)
+    name = {"Key": f"{PREFIX}speed"}
+    put, there = _timed(lambda: bucket.call("writer", "put_object", Body=body, ContentMD5=_md5(body), **name))
+    got, back = _timed(lambda: bucket.read("writer", **name))
+    bucket.call("writer", "delete_object", **name)
+    return there if put.done else None, back if got.done else None
+
+
+def _timed(ask: Callable[[], Attempt]) -> tuple[Attempt, float]:
+    began = time.monotonic()
+    done = ask()
+    return done, time.monotonic() - began
+
+
+def _rate(seconds: float | None) -> float | None:
+    return None if seconds is None else SPEED_BYTES / max(seconds, 0.001)
 
 
 def _writer(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:

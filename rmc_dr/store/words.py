@@ -16,6 +16,7 @@ def title(name: str) -> str:
         "versioning": _("it keeps versions"),
         "lock": _("new versions are locked by default"),
         "room": _("there is room"),
+        "speed": _("it is fast enough"),
         "writer-puts": _("the writer puts"),
         "writer-gets": _("the writer gets"),
         "writer-lists": _("the writer lists"),
@@ -54,5 +55,6 @@ def hint(name: str) -> str:
         "trusted": _("`rmc-dr estate init` renews the estate's certificates; then converge the store."),
         "clock": _("Set the clocks right first: requests are refused and locks end at the wrong time."),
         "answers": _("It hangs: is its disk full, does `ceph-osd@0` run?"),
+        "speed": _("Look at the network between here and the store, then at its disk (`iostat -x 5`)."),
         "room": _("Raise estate.s3.quota_gib and converge the store, or let old backups expire."),
     }.get(name, _("Converge the store; one of another owner needs its own rules: docs/runbooks/store.md"))

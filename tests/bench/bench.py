@@ -1,210 +1,100 @@
-"""`make bench`: each number beside its limit or rival, in one run on one machine. Needs the lab up and root.
+"""`make bench`: each number beside its limit or rival, in one run on one machine. Needs the lab up, and root.
 
-Prints a table in Markdown and puts it into docs/benchmarks.md, above what stands there of drills. Losses are
-printed as plainly as wins.
+    bench.py [appserver] [restore] [pair] [verification] [outage] [--sizes 1,8]
+        [--rounds 3] [--print]
+
+Each part prints its table in Markdown and puts it into its section of docs/benchmarks.md. Losses are printed
+as plainly as wins. `restore`, `pair` and `verification` share one filling of each size, in GiB.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import argparse
 import os
-import platform
-import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
-import httpx
+import appserver
+import nightly
+import outage
+import page
+import side_restore
+import whole_pair
+from filling import bench_database, grow_to
+from measure import ENV, Row, Stages, run, say
 
-from rmc_dr import content
-from rmc_dr.estate import load
-from rmc_dr.https import Https
-from rmc_dr.kit import packages
-from rmc_dr.ssh import command
+from rmc_dr.errors import Error
 
-ROUNDS = int(os.environ.get("RMC_DR_BENCH_ROUNDS", "3"))
-PATIENCE_SECONDS = 180
-BIN = Path(sys.executable).parent
-INVENTORY = content.root() / "inventories" / "lab"
-ENV = {
-    **os.environ,
-    "PATH": f"{BIN}:{os.environ['PATH']}",
-    "RMC_DR_INVENTORY": str(INVENTORY),
-    "RMC_DR_LANG": "en",
-}
-DRILLS = "## Drills"
-HEAD = """# Benchmarks
-
-`make bench` on {machine}, {date}, {rounds} rounds, seconds as median (least to most). A ratio above
-its aim is a loss and stands here like the others.
-
-| what | measured | against | ratio | aim |
-|---|---|---|---|---|
-"""
+FILLED = ("restore", "verification", "pair")  # in this order: the last one makes the hosts anew
+Keep = Callable[[str, str], None]
+PARTS = ("appserver", *FILLED, "outage")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison: seconds of ours and of the rival's, round by round."""
-
-    what: str
-    against: str
-    ours: list[float]
-    theirs: list[float]
-    aim: float
-
-    def line(self) -> str:
-        ratio = statistics.median(self.ours) / statistics.median(self.theirs)
-        verdict = "" if ratio <= self.aim else " (lost)"
-        return (
-            f"| {self.what} | {spread(self.ours)} | {self.against}: {spread(self.theirs)} "
-            f"| {ratio:.2f}x{verdict} | {self.aim:g}x |"
-        )
+def sizes(text: str) -> list[int]:
+    """Whole GiB, the smallest first. Raises ValueError, which argparse names."""
+    given = sorted({int(word) for word in text.split(",")})
+    if given[0] < 1:
+        raise ValueError(text)
+    return given
 
 
-def spread(seconds: list[float]) -> str:
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none means all")
+    parser.add_argument("--sizes", "--size", type=sizes, default=[1, 8], help="GiB, as 1,8")
+    rounds = int(os.environ.get("RMC_DR_BENCH_ROUNDS", "3"))
+    parser.add_argument("--rounds", type=int, default=rounds, help="how often each thing is measured")
+    parser.add_argument("--print", action="store_true", help="leave docs/benchmarks.md as it is")
+    given = parser.parse_args(words)
+    unknown = [part for part in given.parts if part not in PARTS]
+    if unknown or given.rounds < 1:
+        parser.error(f"no such part: {', '.join(unknown)}" if unknown else "--rounds begins at 1")
+    return given
 
 
-def timed(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
-
-
-def run(*words: str, **more: object) -> str:
-    done = subprocess.run(
-        words, env=ENV, cwd=content.root(), capture_output=True, text=True, check=False, **more
-    )
-    if done.returncode != 0:
-        sys.exit(
-            f"{' '.join(words)} ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        )
-    return done.stdout
-
-
-def break_disk() -> None:
-    run("rmc-dr", "lab", "break", "app1", "--how", "disk")
-
-
-def rebuild() -> float:
-    """Seconds of one rebuild by rmc-dr after the disk was destroyed."""
-    break_disk()
-    return timed(lambda: run("rmc-dr", "rebuild", "appserver", "--yes"))
-
-
-def rebuild_by_ansible() -> float:
-    break_disk()
-    return timed(lambda: run("ansible-playbook", "-i", str(INVENTORY), "playbooks/rebuild-appserver.yml"))
-
-
-def limit() -> float:
-    """The least it can take: the image's bytes written raw, one boot, Liberty until it is ready."""
-    image = load(INVENTORY).config.kit.path / "images" / "appserver.tar.zst"
-    with tempfile.TemporaryDirectory(dir=content.STATE) as folder:
-        unpacked = Path(folder) / "image.tar"
-        run("zstd", "-q", "-d", str(image), "-o", str(unpacked))
-        target = Path(folder) / "raw"
-        seconds = timed(
-            lambda: run("dd", f"if={unpacked}", f"of={target}", "bs=4M", "conv=fsync", "status=none")
-        )
-    run("rmc-dr", "power", "off", "app1", "--yes")
-    seconds += timed(lambda: (run("rmc-dr", "power", "disk", "app1", "--yes"), wait_for_ssh()))
-    run("rmc-dr", "lab", "exec", "app1", "--", "systemctl", "stop", "liberty")
-    return seconds + timed(start_liberty)
-
-
-def wait_for_ssh() -> None:
-    estate = load(INVENTORY)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while subprocess.run([*command(estate, estate.host("app1")), "true"], capture_output=True).returncode:
-        if time.monotonic() > deadline:
-            sys.exit(f"app1 does not answer after {PATIENCE_SECONDS} s")
-        time.sleep(0.1)
-
-
-def start_liberty() -> None:
-    """Start it, and wait for what its users would see."""
-    run("rmc-dr", "lab", "exec", "app1", "--", "systemctl", "start", "liberty")
-    estate = load(INVENTORY)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    with Https(estate, estate.host("app1"), estate.config.applications.port, 2) as https:
-        while True:
-            with contextlib.suppress(httpx.HTTPError):
-                if https.request("GET", "/health/ready").status_code == httpx.codes.OK:
-                    return
-            if time.monotonic() > deadline:
-                sys.exit(f"Liberty is not ready after {PATIENCE_SECONDS} s")
-            time.sleep(0.1)
-
-
-def by_hand() -> float:
-    """Seconds of the plain way up to the first boot: minimal system, packages, unzip, applications."""
-    table = packages.image_roles()
-    folder = packages.obtain(packages.package_lists(table), lambda _text: None)
-    wanted = packages.package_lists(table)["appserver"]
-    kit = load(INVENTORY).config.kit.path
-    work = Path(tempfile.mkdtemp(dir=content.STATE, prefix="bench-"))
-    about = {
-        "folder": str(work),
-        "packages": wanted,
-        "base": str(folder.base),
-        "debs": str(folder.folder),
-        "liberty": str(next((kit / "liberty").glob("*.zip"))),
-        "applications": str(kit / "applications"),
-    }
-    try:
-        return timed(
-            lambda: run(
-                "ansible-playbook",
-                "-i",
-                "localhost,",
-                "-c",
-                "local",
-                "-e",
-                json.dumps(about),
-                "tests/bench/by-hand.yml",
-            )
-        )
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def start_up(*words: str) -> float:
-    return timed(lambda: run(*words))
-
-
-def rows() -> list[Row]:
-    run("rmc-dr", "lab", "up")
-    ours = [rebuild() for _ in range(ROUNDS)]
-    limits = [limit() for _ in range(ROUNDS)]
-    plain = [rebuild_by_ansible() for _ in range(ROUNDS)]
-    hand = [by_hand() + least for least in limits]
-    helps = [start_up("rmc-dr", "--help") for _ in range(10 * ROUNDS)]
-    clicks = [start_up(str(BIN / "python"), "-c", "import click") for _ in range(10 * ROUNDS)]
-    return [
-        Row("rebuild appserver", "raw write + boot + Liberty ready", ours, limits, 2.0),
-        Row("rebuild appserver", "by hand: minimal system, packages, unzip, boot, start", ours, hand, 0.25),
-        Row("rebuild appserver", "ansible-playbook on the same plan", ours, plain, 1.1),
-        Row("rmc-dr --help", "python -c 'import click'", helps, clicks, 1.5),
-    ]
+def filled_parts(parts: Iterable[str], given: argparse.Namespace, keep: Keep) -> None:
+    """The parts that need a database of a size; each section grows with every size that was measured."""
+    rounds = given.rounds
+    rows: dict[str, list[Row]] = {part: [] for part in FILLED if part in parts}
+    proven: Stages = {}
+    rebuilt: Stages = {}
+    with bench_database():
+        for size in given.sizes:
+            filled = grow_to(size)
+            if "restore" in rows:
+                rows["restore"] += side_restore.bench(rounds, filled)
+                keep("restore", side_restore.section(rounds, rows["restore"]))
+            if "verification" in rows:
+                rows["verification"] += nightly.bench(rounds, filled, proven)
+                keep("verification", nightly.section(rounds, rows["verification"], proven))
+            if "pair" in rows:
+                rows["pair"] += whole_pair.bench(rounds, filled, rebuilt)
+                keep("pair", whole_pair.section(rounds, rows["pair"], rebuilt))
 
 
 def main() -> None:
-    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-    head = HEAD.format(machine=machine, date=datetime.now(UTC).date(), rounds=ROUNDS)
-    page = head + "\n".join(row.line() for row in rows()) + "\n"
-    sys.stdout.write(page)
-    path = content.root() / "docs" / "benchmarks.md"
-    _, mark, drills = path.read_text().partition(DRILLS)
-    path.write_text(f"{page}\n{mark}{drills}")
+    given = arguments()
+    parts = given.parts or list(PARTS)
+    os.environ.update(ENV)
+
+    def keep(part: str, text: str) -> None:
+        """Show what a part has measured, and write it down before the next one begins."""
+        sys.stdout.write(f"\n## {part}\n\n{text}\n")
+        sys.stdout.flush()
+        if not given.print:
+            page.write(part, text)
+
+    say(f"benchmark: {', '.join(parts)}; {given.rounds} rounds")
+    run("rmc-dr", "lab", "up")
+    try:
+        if "appserver" in parts:
+            keep("appserver", appserver.bench(given.rounds))
+        if "outage" in parts:
+            keep("outage", outage.bench(given.rounds))
+        if set(FILLED) & set(parts):
+            filled_parts(parts, given, keep)
+    except Error as error:
+        sys.exit(f"{error.message}\n{error.hint}")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import fault_table
+import ledger
 import pytest
+from fault_table import fault, pytest_terminal_summary
 
 from rmc_dr import content
 from rmc_dr.estate import Estate, load
+
+__all__ = ["fault", "pytest_terminal_summary"]  # pytest finds them here
 
 RMC_DR = Path(sys.executable).parent / "rmc-dr"
 INVENTORY = content.root() / "inventories" / "lab"
@@ -153,22 +158,22 @@ def seed(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{value}:{request.node.nodeid}")
 
 
-def proofs() -> dict[str, dict[str, str]]:
-    return json.loads(PROOF.read_text()) if PROOF.exists() else {}
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """`make test` proves again the long test that was proven longest ago; RMC_DR_LONG=all runs them all.
 
-    A long test without a proof in the ledger waits for `make test-all`, which writes it.
+    One without a proof in the ledger waits for `make test-all`, which writes it; a slow one always does.
     """
     wanted = os.environ.get("RMC_DR_LONG", "1")
     if wanted == "all":
         return
-    known = proofs()
+    known = ledger.entries(PROOF)
     long = [item for item in items if item.get_closest_marker("long")]
     proven = sorted(
-        (item for item in long if "date" in known.get(item.nodeid, {})),
+        (
+            item
+            for item in long
+            if "date" in known.get(item.nodeid, {}) and not item.get_closest_marker("slow")
+        ),
         key=lambda item: known[item.nodeid]["date"],
     )
     left_out = set(long) - set(proven[: int(wanted)])
@@ -180,16 +185,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome: Callable[[], Any] = yield
     report = outcome.get_result()
-    if report.when == "call" and report.passed and item.get_closest_marker("long"):
-        _write_proof(item.nodeid, report.duration)
-
-
-def _write_proof(nodeid: str, seconds: float) -> None:
-    """The ledger of long tests: the last commit and day on which each passed."""
-    if os.environ.get("CI"):
-        return
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    ).stdout.strip()
-    entry = {"commit": commit, "date": datetime.now(UTC).date().isoformat(), "seconds": round(seconds)}
-    PROOF.write_text(json.dumps({**proofs(), nodeid: entry}, indent=2, sort_keys=True) + "\n")
+    if report.when == "call" and report.passed:
+        fault_table.keep(item)
+        if item.get_closest_marker("long"):
+            ledger.keep(PROOF, {item.nodeid: {**ledger.stamp(), "seconds": round(report.duration)}})

@@ -8,6 +8,8 @@ from functools import partial
 
 import pytest
 from conftest import Lab
+from fault_table import Reports
+from looks import db_status, of_pair
 from pair import AS_STANDBY, KILL_PATRONI, RUN, Pair, mend
 
 from rmc_dr.errors import Locked
@@ -53,15 +55,19 @@ def test_quorum_gone(pair: Pair):
     assert "primary" in [node["role"] for node in seen["seen"]["nodes"]]
 
 
-def test_promoted_by_hand_beside_a_running_primary(pair: Pair):
+def test_promoted_by_hand_beside_a_running_primary(pair: Pair, fault: Reports):
+    fault.clean("the standby was promoted by hand", db_status(pair.lab))
     pair.on(pair.standby, f"{KILL_PATRONI}; {RUN} promote")
     seen = pair.until("split-brain")
+    fault.hurt("the standby was promoted by hand", of_pair(seen), "db1, db2 all take writes")
     assert seen["next"].startswith("ansible")
 
 
-def test_network_cut_between_the_nodes(pair: Pair):
+def test_network_cut_between_the_nodes(pair: Pair, fault: Reports):
+    fault.clean("both database hosts are cut from each other", db_status(pair.lab))
     pair.lab.ok("lab", "break", pair.standby, "--how", "network", "--to", pair.primary)
-    pair.until("standby-down", "no-quorum")
+    seen = pair.until("standby-down", "no-quorum")
+    fault.hurt("both database hosts are cut from each other", of_pair(seen), pair.standby)
 
 
 def test_network_cut_from_here(pair: Pair):

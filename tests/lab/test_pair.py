@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import Lab, Said
+from fault_table import Look, Reports
+from looks import db_status, of_pair
 from pair import DATA, KILL_PATRONI, RUN, Pair, Users, mend, sampled
 
 from rmc_dr.observe.holdings import observe_holdings
@@ -17,6 +19,10 @@ from rmc_dr.pair import apart
 
 pytestmark = pytest.mark.lab
 REFUSED = 3
+AWAY_SECONDS = 600
+AWAY = "the standby was away for ten minutes, then the primary dies"
+OFF = "the primary's host is powered off under load"
+RETURNS = "the old primary comes back under load, its link cut"
 
 
 @pytest.fixture
@@ -38,6 +44,20 @@ def result(said: Said) -> dict[str, Any]:
 def refusal(lab: Lab, *words: str) -> tuple[int, str]:
     said = lab.run(*words, "--json")
     return said.code, str(said.events()[-1].get("error"))
+
+
+def loss_told(plan: dict[str, Any]) -> Look:
+    """What `db failover --plan` claims: green where it proves that nothing is lost."""
+    proven = plan["loss"]["proven_none"]
+    said = f"{plan['candidate']}: loss {'none' if proven else 'unknown'}"
+    return Look("db failover --plan", proven, "claims 0" if proven else "does not claim 0", said)
+
+
+def let_in(heard: dict[str, Any], *, wanted: bool) -> Look:
+    """How often a write was let in; the twin is the same host while it is the primary, where each is."""
+    count, tries = heard["heard"].get("let in", 0), heard["tries"]
+    assert (count > 0) is wanted, heard
+    return Look("a write to it", count > 0, f"{count} of {tries} let in", json.dumps(heard["heard"]))
 
 
 def test_a_switchover_under_load_loses_and_doubles_nothing(pair: Pair, users: Users):
@@ -94,13 +114,17 @@ def test_the_primary_is_lost_under_load(pair: Pair, how: str):
 
 
 @pytest.mark.long
-def test_a_standby_that_was_away_is_promoted_only_with_the_loss_accepted(pair: Pair, users: Users):
+@pytest.mark.slow
+def test_a_standby_that_was_away_is_promoted_only_with_the_loss_accepted(
+    pair: Pair, users: Users, fault: Reports
+):
     """It must not claim 0; and what the old primary alone holds is not rewound when it returns."""
     lab = pair.lab
     with users.at_work():
         pair.on(pair.standby, "systemctl stop patroni")
         pair.until("standby-down")
-        users.go_on(500)
+        time.sleep(AWAY_SECONDS)
+        users.go_on()
         lab.ok("lab", "break", pair.primary, "--how", "off")
         pair.on(pair.standby, "systemctl start patroni")
         time.sleep(30)  # Patroni's ttl and more: by itself it promotes nobody
@@ -109,6 +133,7 @@ def test_a_standby_that_was_away_is_promoted_only_with_the_loss_accepted(pair: P
         assert (shown["candidate"], shown["old"]) == (pair.standby, pair.primary)
         assert shown["loss"]["proven_none"] is False
         assert shown["loss"]["in_step_at"] is not None
+        fault.hurt(AWAY, loss_told(shown), f"{pair.standby}: loss unknown")
         assert refusal(lab, "db", "failover", "--yes") == (REFUSED, "loss-not-accepted")
         done = result(lab.ok("db", "failover", "--accept-loss", "--yes", "--json"))
         assert (done["primary"], done["loss"]["proven_none"]) == (pair.standby, False)
@@ -128,12 +153,15 @@ def test_a_standby_that_was_away_is_promoted_only_with_the_loss_accepted(pair: P
 
 
 @pytest.mark.long
-def test_a_failover_is_proven_lossless_where_the_standby_was_synchronous(pair: Pair, users: Users):
+def test_a_failover_is_proven_lossless_where_the_standby_was_synchronous(
+    pair: Pair, users: Users, fault: Reports
+):
     """Patroni is paused, so that it does nothing by itself; the synchronous state proves the rest."""
     lab = pair.lab
     with users.at_work():
         pair.on(pair.primary, "patronictl -c /etc/patroni/config.yml pause --wait")
         lab.ok("lab", "break", pair.primary, "--how", "off")
+        fault.clean(AWAY, loss_told(result(lab.ok("db", "failover", "--plan", "--json"))))
         done = result(lab.ok("db", "failover", "--yes", "--json"))
         assert (done["primary"], done["loss"]["proven_none"]) == (pair.standby, True)
         pair.on(pair.standby, "patronictl -c /etc/patroni/config.yml resume")
@@ -156,12 +184,16 @@ def test_after_a_power_cut_of_both_hosts_the_newest_data_wins(pair: Pair, users:
 
 
 @pytest.mark.long
-def test_a_returning_old_primary_is_never_open_for_writing(pair: Pair, users: Users):
+def test_a_returning_old_primary_is_never_open_for_writing(pair: Pair, users: Users, fault: Reports):
     """Under load, with the link between the database hosts cut, and again once the link is mended."""
-    lab, heard = pair.lab, {}
+    lab, before, heard = pair.lab, {}, {}
+    fault.clean(OFF, db_status(lab))
     with users.at_work():
+        with sampled(lab, pair.primary, before):
+            users.go_on()
+        fault.clean(RETURNS, let_in(before, wanted=True))
         lab.ok("lab", "break", pair.primary, "--how", "off")
-        pair.until("standby-down", seconds=120)
+        fault.hurt(OFF, of_pair(pair.until("standby-down", seconds=120)), pair.primary)
         users.go_on()
         lab.ok("lab", "break", pair.standby, "--how", "network", "--to", pair.primary)
         with sampled(lab, pair.primary, heard):
@@ -177,6 +209,7 @@ def test_a_returning_old_primary_is_never_open_for_writing(pair: Pair, users: Us
         count for said, count in heard["heard"].items() if "read-only" in said or "starting" in said
     )
     assert answered > 50, heard
+    fault.hurt(RETURNS, let_in(heard, wanted=False), "read-only")
 
 
 @pytest.mark.long

@@ -124,10 +124,12 @@ def test_files_come_back(healthy: Lab):
     )
     healthy.ok("backup", "run", "--files", timeout=600)
     healthy.ok(*on, f"rm {folder}/lost; echo encrypted >{folder}/spoiled; echo new >{folder}/newer")
-    said = json.loads(
-        healthy.ok("restore", "files", "--path", "management/probe", "--yes", "--json", timeout=600).out
-    )
+    words = ["restore", "files", "--path", "management/probe"]
+    [plan] = json.loads(healthy.ok(*words, "--plan", "--json").out)
+    assert healthy.ok(*on, f"ls {folder}").out == "newer\nspoiled\n", "a plan changes nothing"
+    said = json.loads(healthy.ok(*words, "--yes", "--json", timeout=600).out)
     assert (said[0]["restored"], said[0]["replaced"]) == (1, 1)
+    assert said[0]["snapshot"] == plan["snapshot"]
     assert healthy.ok(*on, f"cat {folder}/lost {folder}/spoiled {folder}/newer").out == "one\ntwo\nnew\n"
     assert healthy.ok(*on, f"cat {said[0]['aside']}/management/probe/spoiled").out == "encrypted\n"
     assert healthy.ok(*on, f"stat -c %U {folder}/lost").out == "liberty\n"

@@ -17,7 +17,7 @@ from conftest import Lab, serving
 from rmc_dr import content
 from rmc_dr.plans import read_stages
 from rmc_dr.record import JOURNAL, Event, find, read, runs
-from rmc_dr.runner import RUN_MARK
+from rmc_dr.runner import RUN_MARK, mark
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 STAGES = [stage.name for stage in read_stages(content.root() / "playbooks" / "rebuild-appserver.yml")]
@@ -94,13 +94,13 @@ def kill_and_tear_the_record(process: Process) -> None:
 
 def kill_ansible(process: Process) -> None:
     """kill -9 of what rmc-dr started; between two playbooks there is only rmc-dr itself."""
-    mark = f"{RUN_MARK}={find('last').name}".encode()
+    wanted = f"{RUN_MARK}={mark(find('last').name)}".encode()
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if (
                 entry.name.isdigit()
                 and int(entry.name) != process.pid
-                and mark in (entry / "environ").read_bytes().split(b"\0")
+                and wanted in (entry / "environ").read_bytes().split(b"\0")
             ):
                 os.kill(int(entry.name), signal.SIGKILL)
     try:

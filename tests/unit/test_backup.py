@@ -17,7 +17,7 @@ from test_backups import DIFF, FULL, NOW, SNAPSHOT, backup, seen
 
 from rmc_dr import backup as story
 from rmc_dr import backup_record, content
-from rmc_dr.backups import BackupsObservation
+from rmc_dr.backups import BackupsObservation, Room, Surroundings
 from rmc_dr.errors import Error, Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.pair import Limits, Node, PairObservation, Role
@@ -191,6 +191,13 @@ def test_an_expiry_keeps_what_must_stay(estate: Estate, stage: Stage) -> None:
     assert done.expires == ("20261015-010000F",)
     assert stage.played == [("backup-expire.yml", {"expire_host": "db2", "pgbackrest_keep_full": 3})]
     assert next(backup_record.entries(estate.name)).about["expired"] == ["20261015-010000F"]
+
+
+def test_an_expiry_is_not_refused_because_room_is_short(estate: Estate, stage: Stage) -> None:
+    """It is what makes room."""
+    full = Surroundings(room={"bucket": Room(99, 100)})
+    stage.seen = seen(files=all_snapshots(), surroundings=full)
+    assert story.expire(estate, silent).expires == ()
 
 
 def test_nothing_expires_while_the_backups_are_not_well(estate: Estate, stage: Stage) -> None:

@@ -85,3 +85,23 @@ def test_every_command_has_a_page():
     context = click.Context(main, info_name="rmc-dr")
     missing = [name for name in main.list_commands(context) if f"rmc-dr {name}" not in pages]
     assert not missing
+
+
+def test_how_long_things_take_is_said_by_the_makefile_alone():
+    """The pages and what the program says repeat its numbers."""
+    makefile = (ROOT / "Makefile").read_text()
+
+    def told(pattern: str) -> set[str]:
+        return set(re.findall(pattern, makefile))
+
+    [setup] = told(r"## Install what is needed .*about (\d+) min")
+    [kit] = told(r"Building the recovery kit \(about (\d+) min the first time")
+    [drill] = told(r"The drill \(about (\d+) min the first time")
+    whole = int(setup) + int(kit) + int(drill)
+    assert (
+        f"about {whole} min the first time, about {drill} min after that" in (ROOT / "README.md").read_text()
+    )
+    assert f"首次约 {whole} 分钟，之后约 {drill} 分钟" in (ROOT / "README.zh-CN.md").read_text()
+    assert f"The first build takes about {kit} min" in (ROOT / "docs/runbooks/kit.md").read_text()
+    assert f"builds the kit (about {kit} min)" in (ROOT / "docs/runbooks/lab.md").read_text()
+    assert f"(about {kit} minutes, once)" in (ROOT / "rmc_dr/lab/up.py").read_text()

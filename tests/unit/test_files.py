@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rmc_dr import content, deploy
-from rmc_dr.estate import ESTATE_FILE
+from rmc_dr import deployed
+from rmc_dr.estate import DEPLOYED_FILE
 from rmc_dr.files import write_atomically
 from rmc_dr.lab import place
 
-ESTATE = (content.root() / "inventories" / "lab" / ESTATE_FILE).read_text()
+DEPLOYED = "deployed_releases:\n  management: 1.0.0\n"
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,14 @@ ESTATE = (content.root() / "inventories" / "lab" / ESTATE_FILE).read_text()
     [
         ("old", lambda path: write_atomically(path, "new")),
         ('{"up": true}', lambda path: place.write_state(path, {"up": False})),
-        (ESTATE, lambda path: deploy.pin_release(path, "management", "9.9.9")),
+        (DEPLOYED, lambda path: deployed.note(path.parents[2], "management", "9.9.9")),
     ],
 )
 def test_what_is_not_on_the_disk_never_takes_the_place_of_what_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, write: Callable[[Path], object]
 ) -> None:
-    path = tmp_path / "file"
+    path = tmp_path / DEPLOYED_FILE
+    path.parent.mkdir(parents=True)
     path.write_text(before)
 
     def full(_descriptor: int) -> None:
@@ -37,17 +38,9 @@ def test_what_is_not_on_the_disk_never_takes_the_place_of_what_is(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with suppress(OSError):
-            assert write(path) is False  # who writes estate.yml goes on without it
+            assert write(path) is False  # who writes deployed.yml goes on without it
     assert path.read_text() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
     write(path)
     assert path.read_text() != before
-
-
-def test_estate_yml_stays_as_readable_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "estate.yml"
-    path.write_text(ESTATE)
-    path.chmod(0o640)
-    assert deploy.pin_release(path, "management", "9.9.9")
-    assert path.stat().st_mode & 0o777 == 0o640

@@ -21,12 +21,13 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from rmc_dr import i18n
+from rmc_dr import i18n, retold
 from rmc_dr.cli.click_words import SENTENCES
 
 PACKAGE = Path(i18n.__file__).parent
 FOLDER = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES"
-SPOKEN = {"echo", "print", "prompt", "confirm", "secho", "Answer", "say"}
+SPOKEN = {"echo", "print", "prompt", "confirm", "secho", "Answer", "say", "Sealed", "Silent"}
+DETAILED = {"Check", "Proof", "Remark", "Problem"}  # their first two words are names for machines
 SPOKEN_KEYWORDS = {"help", "hint", "reason", "prompt", "short_help", "epilog"}
 FORMS = {"note"}  # journal events whose `text` an operator reads
 LETTERS = re.compile(r"[A-Za-z]{2,}")
@@ -149,6 +150,8 @@ def spoken(node: ast.Call) -> Iterator[ast.expr]:
         yield from node.args[1:]
     elif name in SPOKEN:
         yield from node.args
+    elif name in DETAILED:
+        yield from node.args[2:]
     elif name == "append" and node.args and getattr(node.args[0], "value", None) in FORMS:
         yield from (keyword.value for keyword in node.keywords if keyword.arg == "text")
     click = isinstance(node.func, ast.Attribute) and name in (
@@ -190,9 +193,49 @@ def test_what_is_said_goes_through_the_catalogue() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         for argument in spoken(node)
-        if (words := bare_words(argument))
+        if (words := bare_words(argument)) and words.strip() != "UTC"  # the same in both languages
     ]
     assert not bare
+
+
+def test_what_a_record_keeps_is_told_in_both_languages(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(retold.SENTENCES) <= set(extracted())
+    values = {
+        "host": "app1",
+        "path": "/srv",
+        "count": "7",
+        "moment": "2026-11-24 02:30:00+08:00",
+        "time": "x y",
+    }
+    values |= {
+        "label": "20261124-010012F",
+        "taken": "2026-11-24 01:00:12 UTC",
+        "wal": "00000001000000000000000A",
+    }
+    for sentence in retold.SENTENCES:
+        told = {
+            lang: i18n.catalogue(code).gettext(sentence).format(**values)
+            for lang, code in (("en", "en"), ("zh", "zh_CN"))
+        }
+        for lang, text in told.items():
+            monkeypatch.setenv("RMC_DR_LANG", lang)
+            assert [retold.retold(kept) for kept in told.values()] == [text, text]
+    assert retold.retold("something else") == "something else"
+
+
+def test_every_sentence_that_plans_record_can_be_retold() -> None:
+    """Those are what the functions return that make `destroys` and `restores`."""
+    makers = {"_destroys", "_restores", "_lost", "system_of"}
+    said = {
+        str(getattr(call.args[0], "value", ""))
+        for name, tree in trees()
+        if name.startswith("plans/")
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.name in makers
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and called(call) == "_"
+    }
+    assert said == set(retold.SENTENCES)
 
 
 def test_the_extractor_reads_every_sentence() -> None:

@@ -33,10 +33,10 @@ MAY_BE_PURE = {
     "plans",
     "diagnose",
 }
-READERS = ("view", "notify", "incident", "report", "words")
+READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {
     "content", "errors", "history", "i18n", "incident", "journal", "lines", "locks", "model", "record",
-    "redact", "report", "strict", "words",
+    "redact", "report", "retold", "strict", "words",
 }  # fmt: skip
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
 

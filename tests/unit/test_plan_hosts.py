@@ -68,8 +68,8 @@ def test_the_plan_prints_them(estate: Estate):
     context.__dict__["console"] = Console(record=True, width=120)
     command.show_plan(context, Plan("rebuild-dbserver", "db2", stages, ("db2: all",)))
     lines = context.console.export_text().splitlines()
-    assert any(re.search(r"handover\s+db2\s+5 min", line) for line in lines)
-    assert any(re.search(r"reinstall\s+db2\s+30 min\s+db2: all", line) for line in lines)
+    assert any(re.search(r"Hand the writes over to the other host\s+db2\s+5 min", line) for line in lines)
+    assert any(re.search(r"Reinstall the operating system\s+db2\s+30 min\s+db2: all", line) for line in lines)
 
 
 def test_a_stage_for_several_hosts_names_them_all(estate: Estate):

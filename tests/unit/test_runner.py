@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,3 +164,20 @@ def test_a_host_that_may_be_missing_fails_nothing_and_secret_changes_count(
     )
     assert (outcome.status, outcome.changed) == (status, 1)
     assert [failure.host for failure in outcome.failures] == ([] if status == "ok" else ["nowhere"])
+
+
+def test_only_what_a_run_of_this_state_folder_left_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = (
+        subprocess.Popen(["sleep", "60"], env={runner.RUN_MARK: value})
+        for value in (runner.mark("verify-lab"), "/elsewhere:verify-lab")
+    )
+    try:
+        assert runner.end_leftovers("verify-lab") == 1
+        assert own.wait(timeout=10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for process in (own, other):
+            process.kill()
+            process.wait()

@@ -103,11 +103,19 @@ def test_what_pgbackrest_found_is_named(text: str, objects: list[str]) -> None:
 
 
 def test_a_wrong_key_is_told_as_what_pgbackrest_lacks() -> None:
-    text = printed(status="error").replace(
-        "archiveId: 17-1, total WAL checked: 1", "No usable backup.info file"
-    )
-    ((said, _name),) = reading.pgbackrest_findings(text)
+    body = ("archiveId: 17-1, total WAL checked: 1", "No usable backup.info file")
+    ((said, _name),) = reading.pgbackrest_findings(printed(status="error").replace(*body))
     assert "No usable backup.info file" in said
+    sealed = printed("P00 DETAIL: unable to flush", status="error").replace(*body)
+    assert "No usable backup.info file" in " ".join(
+        said for said, _name in reading.pgbackrest_findings(sealed)
+    )
+
+
+def test_a_single_backup_needs_no_wal_of_an_earlier_timeline() -> None:
+    text = printed("P00 DETAIL: path '17-1/0000000100000000' does not contain any valid WAL to be processed")
+    assert reading.pgbackrest_findings(text, whole=False) == []
+    assert reading.pgbackrest_findings(text) != []
 
 
 def test_a_list_that_a_backup_renews_right_now_is_looked_at_again() -> None:

@@ -11,6 +11,7 @@ import pytest
 from test_backups import BLIND, DAY, DIFF, FULL, HOUR, NOW, SNAPSHOT, backup, seen
 
 from rmc_dr import backup_record
+from rmc_dr.backups import Lineage
 from rmc_dr.backups.archive import segment
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import Estate
@@ -52,6 +53,15 @@ def test_a_broken_promise_is_named(estate: Estate, state: Path) -> None:
     plan = make_plan(estate, "night", seen(database=(forgotten, FULL, DIFF)))
     assert plan.late == (forgotten.label, "wal 17-1/0000000100000000")
     assert forgotten.label in plan.sets
+
+
+def test_a_backup_of_another_history_is_neither_restored_nor_read_by_turns(
+    estate: Estate, state: Path
+) -> None:
+    stray = replace(backup("20261124-110000F", age=HOUR), wal_stop=segment(4, 41))
+    old = replace(OLDER, wal_stop=segment(4, 6))
+    plan = make_plan(estate, "night", seen(database=(old, FULL, DIFF, stray), lineage=Lineage("77", 1, ())))
+    assert (plan.label, plan.sets) == (DIFF.label, (DIFF.label,))
 
 
 def test_packs_take_turns(estate: Estate, state: Path) -> None:

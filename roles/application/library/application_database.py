@@ -2,37 +2,48 @@
 """Brings an application's database to a release's schema, and lets the journey's user in.
 
 Runs on the primary. SQL and secrets go to psql through its standard input, never through its arguments.
+Migrations that have not run yet, schema and user are one transaction: what fails leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import subprocess
 
+from ansible.module_utils.application_sql import (
+    LOOK,
+    MIGRATION_SECONDS,
+    SqlFailed,
+    Wrong,
+    baseline,
+    look,
+    pending,
+    run,
+    steps,
+)
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
 module: application_database
 short_description: Apply a release's schema as the database's owner
-description: Idempotent where the release's SQL is; reports changed when tables appeared or the user changed.
+description:
+  - Idempotent where the release's SQL is; reports changed when tables appeared, the user changed, or a
+    migration ran.
+  - Each migration runs once, in the order of the names; returns in C(migrated) those that ran now.
 options:
   database: {description: The application's database., type: str, required: true}
   schema: {description: The release's schema.sql., type: str, required: true}
+  release: {description: The release's name., type: str, required: true}
+  migrations: {description: "File name of each of its migrations to its SQL.", type: dict, default: {}}
+  digests: {description: "File name to SHA-256, as the kit's manifest says.", type: dict, default: {}}
   journey_sql: {description: How the application stores a user; empty if the vendor makes it., type: str}
   user: {description: The journey's user., type: str, required: true}
   password: {description: Its password., type: str, required: true}
 author: [rmc-dr]
 """
 ROUNDS = 210_000
-# Terse: an error's own line, without the statement, which holds the user's hash.
-SETTINGS = ("-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse")
 COUNT = "select 'objects ' || count(*) from pg_class where relnamespace = 'public'::regnamespace;\n"
-
-
-class SqlFailed(Exception):
-    """What psql said."""
 
 
 def password_hash(database: str, user: str, password: str) -> str:
@@ -43,9 +54,10 @@ def password_hash(database: str, user: str, password: str) -> str:
     return f"pbkdf2-sha512${ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
-def script(database: str, schema: str, journey_sql: str, user: str, hashed: str) -> str:
+def script(database: str, migrations: str, schema: str, journey_sql: str, user: str, hashed: str) -> str:
     """Everything in one transaction, with the object count before and after."""
-    parts = [f"\\set app {_quoted(database + '_app')}\n", "begin;\n", COUNT, schema, "\n;\n", COUNT]
+    parts = [f"\\set app {_quoted(database + '_app')}\n", "begin;\n", COUNT, migrations]
+    parts += [schema, "\n;\n", COUNT]
     if journey_sql:
         parts += [f"\\set user {_quoted(user)}\n", f"\\set hash {_quoted(hashed)}\n", "\\unset QUIET\n"]
         parts += [journey_sql, "\n;\n"]
@@ -63,29 +75,23 @@ def changed(said: str) -> bool:
     return len(counts) > 1 or "INSERT 0 1" in said.splitlines()
 
 
-def run(database: str, text: str) -> str:
+def bring(given: dict[str, object], hashed: str) -> dict[str, object]:
+    """Do it, and say what came of it. Raises SqlFailed, Wrong or subprocess.TimeoutExpired."""
+    database, digests = given["database"], given["digests"]
     owner = f"{database}_owner"
-    done = subprocess.run(
-        ["psql", "-X", "-q", "-A", "-t", *SETTINGS, "-d", database, "-f", "-"],
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd="/",
-        user="postgres",
-        group="postgres",
-        extra_groups=[],
-        env={
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "PGCONNECT_TIMEOUT": "5",
-            "PGOPTIONS": f"-c role={owner} -c lock_timeout=5s -c statement_timeout=60s "
-            "-c client_min_messages=warning",
-        },
-    )
-    if done.returncode != 0:
-        raise SqlFailed(done.stderr.strip())
-    return done.stdout
+    todo, empty, migrations, seconds = [], False, "", 120
+    if digests:
+        ran, empty = look(run(database, LOOK))
+        todo = pending(digests, ran)
+    if todo and empty:
+        migrations = baseline(owner, todo, digests, given["release"])
+    elif todo:
+        migrations = steps(owner, todo, given["migrations"], digests, given["release"])
+        seconds += MIGRATION_SECONDS * len(todo)
+    text = script(database, migrations, given["schema"], given["journey_sql"] or "", given["user"], hashed)
+    said = run(database, text, role=owner, seconds=seconds)
+    migrated = [] if empty else todo
+    return {"changed": changed(said) or bool(todo), "applied": True, "migrated": migrated}
 
 
 def main() -> None:
@@ -93,6 +99,9 @@ def main() -> None:
         argument_spec={
             "database": {"type": "str", "required": True},
             "schema": {"type": "str", "required": True},
+            "release": {"type": "str", "required": True},
+            "migrations": {"type": "dict", "default": {}},
+            "digests": {"type": "dict", "default": {}},
             "journey_sql": {"type": "str"},
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
@@ -100,13 +109,12 @@ def main() -> None:
     )
     given = module.params
     hashed = password_hash(given["database"], given["user"], given["password"])
-    text = script(given["database"], given["schema"], given["journey_sql"] or "", given["user"], hashed)
     try:
-        said = run(given["database"], text)
-    except (SqlFailed, subprocess.TimeoutExpired) as reason:
+        done = bring(given, hashed)
+    except (SqlFailed, Wrong, subprocess.TimeoutExpired) as reason:
         said = str(reason).replace(hashed, "[hash]")[:1000]
-        module.fail_json(msg=f"The schema of {given['database']} could not be applied: {said}")
-    module.exit_json(changed=changed(said), applied=True)
+        module.fail_json(msg=f"The database {given['database']} could not be brought to the release: {said}")
+    module.exit_json(**done)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,9 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def restic(*words: str) -> str:
-    done = subprocess.run([RESTIC, "--quiet", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [RESTIC, "--quiet", *words], capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         said = " ".join(done.stderr.split())[-400:]
         raise Wrong(f"restic could not read the backup ({done.returncode}): {said}. Nothing was changed.")

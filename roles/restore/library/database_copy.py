@@ -82,6 +82,7 @@ class Node:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout,
             check=False,
         )

@@ -51,6 +51,7 @@ def main() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
     ) as ssh:
         for line in ssh.stdout:
             last.append(line.strip())

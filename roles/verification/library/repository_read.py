@@ -54,7 +54,7 @@ def read_sets(given: dict) -> tuple[list[dict], set[str]]:
 def _verify(stanza: str, label: str, timeout: float) -> list[tuple[str, str]]:
     words = ["pgbackrest", f"--stanza={stanza}", "--log-level-console=detail", "--verbose"]
     done = run(*AS_POSTGRES, *words, *([f"--set={label}"] if label else []), "verify", timeout=timeout)
-    return pgbackrest_findings(f"{done.stdout}\n{done.stderr}")
+    return pgbackrest_findings(f"{done.stdout}\n{done.stderr}", whole=not label)
 
 
 def read_folders(given: dict) -> tuple[list[dict], set[str]]:

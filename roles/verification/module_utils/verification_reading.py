@@ -15,6 +15,9 @@ FILE = re.compile(r"[\w./-]*?(?P<file>[\w-]*/?(?:backup\.manifest|backup\.info|a
 WELL = re.compile(
     r"verify command (begin|end)|stanza: |archiveId: |appears to be in progress|wal start|statistics: "
 )
+# Of a single backup pgBackRest reads no WAL from before it: a timeline that ended earlier has none for it.
+NOT_ITS_OWN = re.compile(r"path '[^']+' does not contain any valid WAL to be processed")
+SEALED = re.compile(r"unable to flush")
 SEGMENT = re.compile(r"([0-9A-F]{24})-([0-9a-f]{40})(\.zst)?")
 WAL_BYTES = 16 * 1024**2
 PER_HIGH = 256
@@ -23,15 +26,16 @@ SHORT_ID = re.compile(r"\b(?:snapshot|index|pack|tree|blob) ([0-9a-f]{8})\b")
 ADVICE = ("restic repair", "Damaged pack files", "The repository", "Fatal: repository contains errors")
 
 
-def pgbackrest_findings(text: str) -> list[tuple[str, str]]:
-    """What is wrong, and the object that it names ("" for none), each object once, in what `verify` printed.
+def pgbackrest_findings(text: str, whole: bool = True) -> list[tuple[str, str]]:
+    """What is wrong, and the object that it names ("" for none), each object once, in what `verify` printed
+    of the whole repository or of a single backup.
 
     Damage that a second copy makes up for is only a detail to pgBackRest; here it counts.
     """
     found: dict[tuple[str, str], None] = {}
     for line in text.splitlines():
         match = LINE.search(line)
-        if match is None or WELL.search(match[2]):
+        if match is None or WELL.search(match[2]) or (NOT_ITS_OWN.match(match[2]) and not whole):
             continue
         if broken := BROKEN.search(match[2]):
             found[broken[1], broken[2].strip()] = None
@@ -40,7 +44,7 @@ def pgbackrest_findings(text: str) -> list[tuple[str, str]]:
     status = STATUS.search(text)
     if status is None:
         found["pgBackRest did not end its reading", ""] = None
-    elif status[1] == "error" and not found:
+    elif status[1] == "error" and (not found or any(SEALED.match(said) for said, _name in found)):
         found[_after_status(text), ""] = None
     return list(found)
 
