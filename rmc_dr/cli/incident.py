@@ -212,7 +212,8 @@ def reach(context: Context, /, as_json: bool) -> int:
         context.emit(taken)
     else:
         for to, ok in taken.items():
-            context.console.print(f"{to}: {_('reached') if ok else _('NOT reached')}", markup=False)
+            said = _("{to}: reached") if ok else _("{to}: NOT reached")
+            context.console.print(said.format(to=to), markup=False)
     return int(not all(taken.values()))
 
 

@@ -29,7 +29,7 @@ def parse(text: str, zone: str, now: datetime) -> Moment:
     try:
         return Moment(read_time(text, zone, now))
     except BadInput as error:
-        error.hint = f"{error.hint} {_('For everything that was archived, write `latest`.')}"
+        error.hint += " " + _("For everything that was archived, write `latest`.")
         raise
 
 
