@@ -6,7 +6,7 @@ One process an estate does it. Each receiver goes its own way: one that is dead 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -81,15 +81,23 @@ def deliver(estate: str, addresses: Sequence[str], patience: float = PATIENCE_SE
 
 
 def _due(estate: str, receivers: Iterable[str], within: float) -> list[Parcel]:
-    now = datetime.now(UTC)
-    states = [one.state for one in incidents() if one.state.estate == estate]
-    receivers = tuple(receivers)
+    now, receivers = datetime.now(UTC), tuple(receivers)
     return [
         parcel
-        for state in states
+        for state in _lately(estate, now)
         for parcel in waiting(state, receivers, now)
         if parcel.at <= now + timedelta(seconds=within)
     ]
+
+
+def _lately(estate: str, now: datetime) -> Iterator[IncidentState]:
+    """The estate's incidents that may have news: an older one was closed before the first that is too old."""
+    for one in incidents():
+        if one.state.estate != estate:
+            continue
+        if one.state.closed and now - one.state.closed > STALE:
+            return
+        yield one.state
 
 
 def _round(parcels: Sequence[Parcel], addresses: dict[str, str]) -> None:

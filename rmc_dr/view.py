@@ -43,13 +43,17 @@ _ABOVE_SECONDS = 5
 class View:
     """Give ``update`` to the journal as a listener.
 
-    ``above`` gives the line that stands above all, if there is one. Events older than the view (a run being
-    resumed) build the picture without being told again. A terminal
-    that goes away never stops a recovery: the view falls silent.
+    ``above`` gives the line that stands above all, if an estate has one. Events older than the view (a run
+    being resumed) build the picture without being told again. A terminal that goes away never stops a
+    recovery: the view falls silent.
     """
 
     def __init__(
-        self, console: Console, *, as_json: bool = False, above: Callable[[], str | None] = lambda: None
+        self,
+        console: Console,
+        *,
+        as_json: bool = False,
+        above: Callable[[str], str | None] = lambda _estate: None,
     ) -> None:
         self.state = RunState()
         self._console = console
@@ -97,7 +101,7 @@ class View:
         now = time.monotonic()
         if self._above_said[0] <= now:
             with suppress(OSError):
-                self._above_said = (now + _ABOVE_SECONDS, self._above())
+                self._above_said = (now + _ABOVE_SECONDS, self._above(self.state.estate))
         return self._above_said[1]
 
     def _tell_above(self) -> None:

@@ -66,13 +66,9 @@ class Context:
 
     def incident_line(self) -> str | None:
         """The open incident's class and leading clock, if the estate has one; for people to see."""
-        from datetime import UTC, datetime
+        from rmc_dr.incident.words import open_line
 
-        from rmc_dr.incident.record import open_incident
-        from rmc_dr.incident.words import headline
-
-        state = open_incident(self.estate().name)
-        return headline(state, datetime.now(UTC)) if state else None
+        return open_line(self.estate().name)
 
     def emit(self, data: Any) -> None:
         """Print one JSON document."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rmc_dr.history import Event
@@ -11,6 +11,7 @@ from rmc_dr.i18n import _, language
 from rmc_dr.incident.clocks import Alarm, Reading, Standing, leading, read
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
+from rmc_dr.incident.record import open_incident
 from rmc_dr.incident.terms import Class, Kind, Milestone
 from rmc_dr.words import outcome_word, plan_title, spoken_duration, stage_title
 
@@ -64,6 +65,10 @@ def time_left(left: timedelta) -> str:
 
 
 def clock_line(reading: Reading, state: IncidentState) -> str:
+    if reading.stopped is not None:
+        return _("{clock}: stopped {stopped}, due {due}").format(
+            clock=reading.clock.name, stopped=local(reading.stopped, state), due=local(reading.due, state)
+        )
     return _("{clock}: {left}, due {due}").format(
         clock=reading.clock.name, left=time_left(reading.left), due=local(reading.due, state)
     )
@@ -77,6 +82,12 @@ def headline(state: IncidentState, now: datetime) -> str:
         klass=class_word(state.nature.klass),
         clock=clock_line(first, state) if first else _("no clock runs"),
     )
+
+
+def open_line(estate: str) -> str | None:
+    """The headline of an estate's open incident; None where there is none. Raises OSError."""
+    state = open_incident(estate)
+    return headline(state, datetime.now(UTC)) if state else None
 
 
 def duty(state: IncidentState) -> str | None:

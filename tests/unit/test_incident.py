@@ -23,6 +23,7 @@ from rmc_dr.cli.incident import incident as command
 from rmc_dr.errors import BadInput, Error, Locked, Refused
 from rmc_dr.estate import Estate, Secrets
 from rmc_dr.incident import attach, news, record
+from rmc_dr.incident.words import open_line
 from rmc_dr.journal import NAME
 from rmc_dr.model import Plan, Request, Stage
 from rmc_dr.record import Journal, RunState, find
@@ -65,6 +66,7 @@ def test_from_opening_to_closing(ours: Estate, carried: list[str]) -> None:
     state = response.classify(ours, ("server-dead",))
     assert state.nature.kinds == {"application", "hardware"}
     state = response.close(ours, "a power supply burnt")
+    assert "met  effect-solved: stopped " in call(ours, "show").output
     assert (state.open, state.cause) == (False, "a power supply burnt")
     assert events(state.incident) == [
         "incident-opened", "classified", "notice", "milestone", "note", "classified", "notice", "milestone",
@@ -365,7 +367,7 @@ def test_who_can_be_reached_is_said(ours: Estate) -> None:
         assert call(known, "reach").return_value == 0
 
 
-def drawn(above: Callable[[], str | None], terminal: bool) -> str:
+def drawn(above: Callable[[str], str | None], terminal: bool) -> str:
     console = Console(file=io.StringIO(), record=True, width=200, force_terminal=terminal)
     view = View(console, above=above)
     with Journal.create(PLAN, REQUEST, estate="lab", operator="root", listeners=[view.update]) as journal:
@@ -377,15 +379,13 @@ def drawn(above: Callable[[], str | None], terminal: bool) -> str:
 
 def test_every_live_view_shows_the_incident_above_all(ours: Estate) -> None:
     response.start(ours, "x", CRITICAL)
-    context = Context()
-    context.__dict__["_estate"] = ours
     for terminal in (True, False):
-        shown = drawn(context.incident_line, terminal)
+        shown = drawn(open_line, terminal)
         assert "critical: effect-answered: 1" in shown
         assert shown.index("effect-answered") < shown.index("Fence the old machine")
-    assert drawn(context.incident_line, False).count("effect-answered") == 1
+    assert drawn(open_line, False).count("effect-answered") == 1
     response.close(ours, "x")
-    assert context.incident_line() is None
+    assert open_line(ours.name) is None
 
 
 def test_a_timezone_that_there_is_not_opens_nothing(ours: Estate) -> None:

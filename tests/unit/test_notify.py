@@ -185,6 +185,13 @@ def test_news_of_another_estate_is_left_alone(kept: str) -> None:
         assert hook.said == []
 
 
+def test_news_of_an_incident_long_closed_is_no_news(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    record.append(kept, (), "incident-closed", cause="x", operator="root")
+    assert len(outbox._due("lab", ["a"], 0)) == 1
+    monkeypatch.setattr(outbox, "STALE", timedelta(0))
+    assert outbox._due("lab", ["a"], 0) == []
+
+
 def test_nobody_named_is_no_work(kept: str) -> None:
     outbox.deliver("lab", [], patience=0)
     assert notify.send_all([], "t", "x") == {}
