@@ -25,6 +25,7 @@ pytestmark = pytest.mark.lab
 TOKEN = "a-token-that-nobody-may-read"
 CENTRE = "Rehearsal Reproductive Medicine Centre: "
 SECONDS = 60
+SEEN = Path("/srv/told")  # where the control machine sees the inventory: its /tmp is its own
 
 
 def close_what_is_open(lab: Lab) -> None:
@@ -133,16 +134,12 @@ def test_a_timer_tells_of_the_breach_when_nobody_runs_a_command(
     noticed = (datetime.now(UTC) - timedelta(hours=9)).isoformat(timespec="seconds")
     words = ("incident", "open", "nobody looks", "--finding", "users-out", "--noticed", noticed)
     calm.ok("-i", str(told), *words)
-    with control_machine({told: told}):
-        on_control(str(RMC_DR), "-i", str(told), "schedule", "install")
+    with control_machine({told: SEEN}):
+        on_control(str(RMC_DR), "-i", str(SEEN), "schedule", "install")
         assert "rmc-dr-lab-incident.timer" in on_control("systemctl", "list-timers", "--all")
         on_control("systemctl", "start", "rmc-dr-lab-incident.service")
-    soon(lambda: "Clock effect-solved is BREACHED" in titles_of(heard), titles_of(heard))
+    soon(lambda: "Clock effect-solved is BREACHED" in heard[1], heard[1])
     assert [one["clock"] for one in shown(calm)["events"] if one["event"] == "clock-breached"] == [
         "effect-answered",
         "effect-solved",
     ]
-
-
-def titles_of(heard: tuple[str, list[str]]) -> list[str]:
-    return heard[1]
