@@ -14,13 +14,13 @@ from rmc_dr.files import append_line
 from rmc_dr.record import plain
 
 WHOLE = ("night", "full")  # the scopes of a verification that leave nothing out
-What = Literal["database", "files", "expire", "verify"]
+What = Literal["database", "files", "expire", "verify", "inspect", "table"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One deed. ``kind`` is full or diff for the database, and the scope of a verification; ``about`` holds
-    labels, snapshots, reasons.
+    """One deed. ``kind`` is full or diff for the database, the scope of a verification, and the moment of
+    what was brought back; ``about`` holds labels, snapshots, reasons.
     """
 
     what: What

@@ -95,9 +95,14 @@ def make_plan(estate: Estate, scope: Scope, seen: BackupsObservation) -> Reading
         packs=("all",) if scope == "full" else tuple(_named(chosen, PACKS)),
         items=tuple(sorted({*chosen, *chain})),
         until=_newest_segment(seen, newest) if chain and newest else "",
-        room_bytes=round(newest.size * ROOM_FACTOR) + ROOM_BYTES if chain and newest else ROOM_BYTES,
+        room_bytes=room_for(newest.size if chain and newest else 0),
         late=late,
     )
+
+
+def room_for(size: int) -> int:
+    """Room in bytes that a restored copy of a database of ``size`` bytes needs."""
+    return round(size * ROOM_FACTOR) + ROOM_BYTES
 
 
 def _chain(backup: DatabaseBackup) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import click
 
 from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, pass_context
 from rmc_dr.cli.rebuild import EXPIRED_HELP
+from rmc_dr.cli.restore_beside import psql, table
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 @click.group(help=_("Bring data back from the backups."))
 def restore() -> None:
     """What is overwritten has a safety copy first, and the plan says what will be lost."""
+
+
+restore.add_command(psql)
+restore.add_command(table)
 
 
 @restore.command(help=_("Bring the pair's database back to a moment, and make the pair whole again."))
@@ -30,6 +35,12 @@ def restore() -> None:
     help=_("The last moment whose writes are wanted, with its time zone."),
 )
 @click.option("--backup", "label", metavar="LABEL", help=_("Start from this backup."))
+@click.option(
+    "--inspect",
+    "only_inspect",
+    is_flag=True,
+    help=_("Beside production, on the verification host, to look into it and take a table back."),
+)
 @click.option("--on", "host", metavar="HOST", help=_("The host to restore on, where none takes writes."))
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
@@ -38,20 +49,36 @@ def restore() -> None:
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
 def database(
-    context: Context, /, moment: str, label: str | None, host: str | None, as_json: bool, **options: Any
+    context: Context,
+    /,
+    moment: str,
+    label: str | None,
+    only_inspect: bool,
+    host: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     from datetime import UTC, datetime
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
+    from rmc_dr.cli.restore_beside import inspect
     from rmc_dr.observe.repository import observe_store
     from rmc_dr.plans.moment import parse
     from rmc_dr.plans.restore_database import refuse_given_up, refuse_without_backup
     from rmc_dr.rebuild import given_up
 
+    if only_inspect:
+        _refuse_what_inspects_nothing(host, **options)
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
-    refuse_without_backup(to, label, observe_store(estate))
+    stored = observe_store(estate)
+    refuse_without_backup(to, label, stored)
+    if only_inspect:
+        context.json = as_json or context.json
+        chosen = {name: options[name] for name in ("plan_only", "yes", "break_lock")}
+        inspect(context, to, label, stored, **chosen)
+        return
     target = _primary(context) if host is None else host
     rebuild_by_plan(
         context,
@@ -63,6 +90,17 @@ def database(
         restore_set=label,
         **options,
     )
+
+
+def _refuse_what_inspects_nothing(host: str | None, accept_expired_kit: str | None, **_others: Any) -> None:
+    from rmc_dr.errors import BadInput
+
+    if host or accept_expired_kit:
+        raise BadInput(
+            "inspect-what",
+            _("--on and --accept-expired-kit have no meaning with --inspect."),
+            _("An inspection always stands on the verification host, and needs no kit."),
+        )
 
 
 @restore.command(help=_("Bring attachments back; what they replace is kept beside."))
@@ -152,7 +190,11 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
     )
 
 
-@restore.command(help=_("List the safety copies of earlier restores, and remove them once you are sure."))
+@restore.command(
+    help=_(
+        "List the safety copies of earlier restores and the inspected copy; remove them once you are sure."
+    )
+)
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
 @click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
@@ -161,25 +203,40 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
 def release(context: Context, /, plan_only: bool, yes: bool, break_lock: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rmc_dr import safety_copies as story
+    from rmc_dr import inspection, safety_copies
     from rmc_dr.cli.rebuild import confirm
+    from rmc_dr.cli.restore_beside import describe
+    from rmc_dr.observe.inspection import observe_inspection
     from rmc_dr.words import size
 
     context.json = as_json or context.json
     estate = context.estate()
-    found = story.safety_copies(estate, _silent)
+    copies = safety_copies.safety_copies(estate, _silent)
+    side = observe_inspection(estate)
+    stands = side is not None and side.state in ("stands", "broken")
     if not context.json:
-        for copy in found:
+        for copy in copies:
             context.console.print(f"  {copy.host}: {copy.path} ({size(copy.bytes)})")
-    if found and not plan_only:
+        if side and stands:
+            context.console.print(f"  {describe(side)}", markup=False)
+        elif side and side.state == "unknown":
+            context.console.print(
+                _("Unknown: {what}: {said}").format(what=side.host, said=side.detail), markup=False
+            )
+    count = len(copies) + stands
+    if count and not plan_only:
         confirm(estate.name, yes)
-        found = story.release(estate, _silent, break_lock)
+        if copies:
+            copies = safety_copies.release(estate, _silent, break_lock)
+        if stands:
+            inspection.release(estate, _silent, break_lock)
     if context.json:
-        context.emit({"released": not plan_only, "copies": [asdict(copy) for copy in found]})
-    elif not found:
+        released = {"released": not plan_only, "copies": [asdict(copy) for copy in copies]}
+        context.emit({**released, "inspection": asdict(side) if side else None})
+    elif not count:
         context.console.print(_("There is no safety copy."))
     elif not plan_only:
-        context.console.print(_("Removed: {count}.").format(count=len(found)))
+        context.console.print(_("Removed: {count}.").format(count=count))
 
 
 def _silent(*_event: object, **_fields: object) -> None:

@@ -110,6 +110,18 @@ def refuse_without_backup(moment: Moment, label: str | None, seen: BackupsObserv
         )
 
 
+def refuse_unarchived(moment: Moment, seen: BackupsObservation) -> None:
+    """Raises Refused where nothing that was archived reaches the moment; recovery would end before it."""
+    if moment.time is not None and seen.archived_at is not None and seen.archived_at < moment.time:
+        raise Refused(
+            "not-archived",
+            _("The archive ends at {end}, before {moment}.").format(
+                end=seen.archived_at.astimezone().isoformat(timespec="seconds"), moment=moment
+            ),
+            _("It is at most minutes behind: wait, then give the command again. `rmc-dr backup status`."),
+        )
+
+
 def _destroys(host: Host, moment: str) -> tuple[str, ...]:
     if moment == LATEST:
         return (_("{host}: the database; everything that was archived comes back").format(host=host.name),)

@@ -13,11 +13,16 @@ def test_system_is_running(host):
 
 
 def test_nothing_is_left_of_a_verification(host):
-    """While one is at work, this is its slice."""
-    if not host.file("/srv/verify").exists:
-        assert (
-            host.check_output("systemctl list-units --plain --no-legend --state=active 'verification*'") == ""
-        )
+    """While one is at work, or a backup is looked into, this is its slice."""
+    there = [
+        name
+        for name, folder in (("verification", "/srv/verify"), ("inspection", "/srv/inspect"))
+        if host.file(folder).exists
+    ]
+    for name in {"verification", "inspection"} - set(there):
+        listed = host.check_output("systemctl list-units --plain --no-legend --state=active '%s*'", name)
+        assert listed == ""
+    if not there:
         assert host.run("pgrep -x postgres").stdout == ""
 
 

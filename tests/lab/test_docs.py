@@ -33,6 +33,14 @@ ELSEWHERE = {
         ],
         "tests/lab/test_restore.py::test_a_slip_is_undone",
     ),
+    **dict.fromkeys(
+        [
+            "rmc-dr restore database --inspect --to 2026-11-24T02:30:00+08:00",
+            "rmc-dr restore psql management",
+            "rmc-dr restore table management.public.patients",
+        ],
+        "tests/lab/test_inspect.py::test_one_table_comes_back_beside_the_living_one",
+    ),
     "rmc-dr restore release": "tests/lab/test_restore.py::test_a_slip_is_undone",
     **dict.fromkeys(
         ["rmc-dr restore files --path management --plan", "rmc-dr restore files --path management"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from rmc_dr import content
 from rmc_dr.backups.archive import segment
+from rmc_dr.observe import inspection
 
 ROLE = content.root() / "roles/verification"
 LABEL = "20261125-030553F_20261125-030554D"
@@ -287,12 +289,61 @@ def test_a_copy_follows_nobody_and_sends_nothing() -> None:
         wanted = "''" if value in ("", "(disabled)") else value
         assert f"\n{name} = {wanted}\n" in settings
     assert "\nlisten_addresses = ''\n" in settings
-    for unit in ("postgres", "liberty"):
-        text = (ROLE / f"templates/verification-{unit}.service.j2").read_text()
-        assert "PrivateNetwork=yes" in text
-        assert "JoinsNamespaceOf=verification-net.service" in text
-    units = [path.read_text() for path in (ROLE / "templates").glob("verification-*.service.j2")]
-    assert all("Slice=verification.slice" in text for text in units)
+    for side in host.SIDES:
+        for unit in ("postgres", "liberty"):
+            text = described(f"verification-{unit}.service.j2", side)
+            assert "PrivateNetwork=yes" in text
+            assert f"JoinsNamespaceOf={side if unit == 'postgres' else 'verification'}-net.service" in text
+        for unit in ("net", "recovery", "postgres"):
+            assert f"\nSlice={side}.slice\n" in described(f"verification-{unit}.service.j2", side)
+    assert "\nSlice=verification.slice\n" in described("verification-liberty.service.j2", "verification")
+
+
+def described(template: str, side: str) -> str:
+    """A unit or a setting as the role writes it for one of the two copies."""
+    text = (ROLE / "templates" / template).read_text().replace("{{ verification_side }}", side)
+    return text.replace("{{ verification_scratch }}", host.SIDES[side])
+
+
+def test_what_stands_to_be_looked_into_is_nothing_of_the_nightly_copy() -> None:
+    """The names that the role, its modules and rmc-dr's eyes know the two copies by are the same."""
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    assert variables["verification_sides"] == host.SIDES
+    assert host.SIDES["inspection"] == inspection.FOLDER
+    assert inspection.UNIT == "inspection-postgres.service"
+    for unit in ("net", "recovery", "postgres"):
+        assert "verification" not in re.sub(
+            r"role verification|{{[^}]*}}", "", described(f"verification-{unit}.service.j2", "inspection")
+        )
+
+
+def test_commands_of_an_inspection_live_in_its_own_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(host, "HERE", host.Here())
+    monkeypatch.setattr(host.subprocess, "run", lambda words, **_options: called.append(words))
+    host.work_on("inspection")
+    host.run("true", timeout=1)
+    assert "--slice=inspection.slice" in called[0]
+    assert host.HERE.unit("net") == "inspection-net.service"
+
+
+def test_where_recovery_ends() -> None:
+    assert database._target("latest") == ""
+    assert database._target("2026-11-24 02:30:00+00:00") == (
+        "recovery_target_time = '2026-11-24 02:30:00+00:00'\nrecovery_target_action = 'promote'\n"
+    )
+    with pytest.raises(host.Wrong, match="no moment"):
+        database._target("2026-11-24' \narchive_mode = 'on")
+
+
+def test_a_full_host_names_the_copy_that_takes_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = tmp_path / "inspect"
+    beside.mkdir()
+    monkeypatch.setattr(tree, "SIDES", {"inspection": str(beside)})
+    assert str(beside) in tree.room(tmp_path / "verify", 2**60)["detail"]
+    assert str(beside) not in tree.room(tmp_path / "verify", 1)["detail"]
 
 
 def test_the_host_holds_no_key_that_writes() -> None:
@@ -307,6 +358,9 @@ def test_the_host_holds_no_key_that_writes() -> None:
 
 def test_every_play_names_the_verification_host_alone() -> None:
     playbooks = content.root() / "playbooks"
-    for entry in yaml.safe_load((playbooks / "backup-verify.yml").read_text()):
-        stage = playbooks / entry["ansible.builtin.import_playbook"]
+    stages = [
+        playbooks / entry["ansible.builtin.import_playbook"]
+        for entry in yaml.safe_load((playbooks / "backup-verify.yml").read_text())
+    ]
+    for stage in (*stages, playbooks / "restore-inspect.yml", playbooks / "inspection-release.yml"):
         assert {play["hosts"] for play in yaml.safe_load(stage.read_text())} == {"verifier"}

@@ -12,6 +12,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.verification_host import (
     AS_POSTGRES,
+    HERE,
+    SIDES,
     Copy,
     Wrong,
     cores,
@@ -19,6 +21,7 @@ from ansible.module_utils.verification_host import (
     properties,
     run,
     short,
+    work_on,
 )
 from ansible.module_utils.verification_reading import following, stopped_in
 from ansible.module_utils.verification_wal import spoiled
@@ -29,24 +32,24 @@ short_description: Recover, check and ask a restored copy
 description:
   - C(recover) starts it with a way to the store, waits until it has replayed the whole archive, and stops it.
   - C(pages) checks every page, starts it in its private network, and reads every table and index.
+  - C(open) starts it in its private network and makes sure that it is alone there.
   - C(ask) puts the estate's questions to it in read-only transactions; what comes back is one value each.
   - What is wrong is told in C(found), with its object. The module fails only where it cannot look.
 options:
-  do: {description: The step., choices: [recover, pages, ask], required: true}
+  do: {description: The step., choices: [recover, open, pages, ask], required: true}
+  side: {description: Which copy., choices: [verification, inspection], default: verification}
   stanza: {description: pgBackRest's stanza., type: str, required: true}
   binaries: {description: Folder of PostgreSQL's programs., type: path, required: true}
   port: {description: The copy's port., type: int, required: true}
   scratch: {description: The scratch., type: path, required: true}
   until: {description: The segment that recovery must have replayed to its end., type: str, default: ""}
+  to: {description: "The moment that recovery ends at, or latest.", type: str, default: latest}
   questions: {description: "Each has name, database and sql.", type: list, elements: dict, default: []}
   timeout: {description: Seconds for what may take long., type: int, required: true}
 author: [rmc-dr]
 """
-RECOVERY, OPEN, NETWORK = (
-    "verification-recovery.service",
-    "verification-postgres.service",
-    "verification-net.service",
-)
+RECOVERY, OPEN, NETWORK = "recovery", "postgres", "net"
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:.]+[+-][0-9]{2}(:[0-9]{2})?")
 ALONE = {
     "archive_mode": "off", "archive_command": "(disabled)", "primary_conninfo": "", "max_wal_senders": "0",
     "synchronous_standby_names": "",
@@ -71,7 +74,7 @@ SHOWN = 20
 def recover(given: dict) -> dict:
     scratch, began = Path(given["scratch"]), time.monotonic()
     # What had been set by ALTER SYSTEM, and what pgBackRest wrote: the scratch's own settings stand alone.
-    (scratch / "data" / "postgresql.auto.conf").write_text("")
+    (scratch / "data" / "postgresql.auto.conf").write_text(_target(given["to"]))
     if not (scratch / "data" / "recovery.signal").exists():
         raise Wrong("The restored copy would not recover from the archive: it has no recovery.signal.")
     started = _systemctl("start", RECOVERY, timeout=given["timeout"])
@@ -98,6 +101,15 @@ def recover(given: dict) -> dict:
     }
 
 
+def _target(moment: str) -> str:
+    """PostgreSQL's words for where recovery ends; none for the archive's end."""
+    if moment == "latest":
+        return ""
+    if not MOMENT.fullmatch(moment):
+        raise Wrong(f"{moment} is no moment with a time zone.", refused=True)
+    return f"recovery_target_time = '{moment}'\nrecovery_target_action = 'promote'\n"
+
+
 def _open_for_questions(copy: Copy, patience: float) -> bool:
     """Whether it reached the archive's end; with hot_standby off, systemd hears of a recovery's start."""
     deadline = time.monotonic() + patience
@@ -105,7 +117,7 @@ def _open_for_questions(copy: Copy, patience: float) -> bool:
         try:
             return copy.sql("select 1") == "1"
         except Wrong:
-            if list(properties(RECOVERY, "ActiveState")) != ["active"]:
+            if list(properties(HERE.unit(RECOVERY), "ActiveState")) != ["active"]:
                 return False
             time.sleep(0.5)
     return False
@@ -166,6 +178,11 @@ def pages(given: dict) -> dict:
     return {"checks": checks, "measured": {"pages_seconds": round(time.monotonic() - began, 1)}}
 
 
+def look_in(given: dict) -> dict:
+    copy = opened(given)
+    return {"checks": [_network(), _settings(copy)]}
+
+
 def opened(given: dict) -> Copy:
     """The copy, in its private network. Raises Wrong where it does not start."""
     if _systemctl("start", OPEN, timeout=900):
@@ -177,8 +194,8 @@ def opened(given: dict) -> Copy:
 
 def _network() -> dict:
     """Whether the copy is where no network leads: not in the host's own, and beside a loopback alone."""
-    (process,) = properties(OPEN, "MainPID")
-    (holder,) = properties(NETWORK, "MainPID")
+    (process,) = properties(HERE.unit(OPEN), "MainPID")
+    (holder,) = properties(HERE.unit(NETWORK), "MainPID")
     spaces = {
         name: Path(f"/proc/{pid}/ns/net").readlink()
         for name, pid in (("copy", process), ("net", holder), ("host", "1"))
@@ -248,9 +265,13 @@ def _answer(copy: Copy, question: dict) -> dict:
     return {"value": said}
 
 
-def _systemctl(verb: str, unit: str, timeout: float) -> int:
+def _systemctl(verb: str, name: str, timeout: float) -> int:
     done = subprocess.run(
-        ["systemctl", verb, unit], capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout, check=False
+        ["systemctl", verb, HERE.unit(name)],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+        check=False,
     )
     return done.returncode
 
@@ -262,23 +283,26 @@ def _last_words(log: Path) -> str:
     return short((loud or lines or ["it said nothing"])[-1])
 
 
-STEPS = {"recover": recover, "pages": pages, "ask": ask}
+STEPS = {"recover": recover, "open": look_in, "pages": pages, "ask": ask}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "do": {"type": "str", "choices": list(STEPS), "required": True},
+            "side": {"type": "str", "choices": list(SIDES), "default": "verification"},
             "stanza": {"type": "str", "required": True},
             "binaries": {"type": "path", "required": True},
             "port": {"type": "int", "required": True},
             "scratch": {"type": "path", "required": True},
             "until": {"type": "str", "default": ""},
+            "to": {"type": "str", "default": "latest"},
             "questions": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "required": True},
         }
     )
     given = module.params
+    work_on(given["side"])
     try:
         module.exit_json(changed=given["do"] != "ask", found=STEPS[given["do"]](given))
     except Wrong as reason:

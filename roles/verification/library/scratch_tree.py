@@ -11,18 +11,19 @@ import uuid
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.verification_host import SLICE, Wrong, finding
+from ansible.module_utils.verification_host import SIDES, Wrong, finding
 
 DOCUMENTATION = r"""
 module: scratch_tree
-short_description: Make or remove the scratch of a verification
+short_description: Make or remove the scratch of a verification, or of an inspection
 description:
-  - C(sweep) ends every process of the verification's slice, then removes the folder. C(prepare) does the same
-    with what a killed verification left, and makes an empty tree.
+  - C(sweep) ends every process of the slice, then removes the folder. C(prepare) does the same with what a
+    killed one left, and makes an empty tree.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
   host: {description: The host's name in the inventory., type: str, required: true}
+  side: {description: Whose scratch., choices: [verification, inspection], default: verification}
   folder: {description: The scratch., type: path, required: true}
   room_bytes: {description: Room that it will need., type: int, default: 0}
 author: [rmc-dr]
@@ -38,6 +39,8 @@ TREE = {
     "spool": ("postgres", 0o700),
     "lock": ("postgres", 0o770),
     "log": ("postgres", 0o755),
+}
+FOR_APPLICATIONS = {
     "log/liberty": ("liberty", 0o750),
     "files": ("root", 0o711),
     "cache": ("root", 0o700),
@@ -60,10 +63,10 @@ def prove(folder: Path, host: str, named: Path = NAMED) -> None:
         )
 
 
-def left(folder: Path) -> list[str]:
-    """What is there of an earlier verification."""
+def left(folder: Path, side: str) -> list[str]:
+    """What is there of an earlier one."""
     listed = subprocess.run(
-        ["systemctl", "list-units", "--plain", "--no-legend", f"--state={THERE}", "verification*"],
+        ["systemctl", "list-units", "--plain", "--no-legend", f"--state={THERE}", f"{side}*"],
         capture_output=True,
         text=True,
         check=False,
@@ -72,25 +75,28 @@ def left(folder: Path) -> list[str]:
     return [*units, *([str(folder)] if folder.exists() else [])]
 
 
-def sweep(folder: Path) -> list[str]:
+def sweep(folder: Path, side: str) -> list[str]:
     """End everything, remove everything; what was there before. Raises Wrong where something stays."""
-    found = left(folder)
-    subprocess.run(["systemctl", "stop", SLICE], timeout=STOP_SECONDS, capture_output=True, check=False)
-    subprocess.run(["systemctl", "reset-failed", "verification*"], capture_output=True, check=False)
+    found = left(folder, side)
+    subprocess.run(
+        ["systemctl", "stop", f"{side}.slice"], timeout=STOP_SECONDS, capture_output=True, check=False
+    )
+    subprocess.run(["systemctl", "reset-failed", f"{side}*"], capture_output=True, check=False)
     if folder.exists():
         shutil.rmtree(folder)
-    if remains := left(folder):
-        raise Wrong(f"Of the verification remains: {', '.join(remains)}.")
+    if remains := left(folder, side):
+        raise Wrong(f"Of the {side} remains: {', '.join(remains)}.")
     return found
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, side: str) -> None:
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
     (folder / "life").write_text(
         uuid.uuid4().hex
     )  # a module that outlived its control machine sees another one
-    for name, (owner, mode) in TREE.items():
+    tree = {**TREE, **FOR_APPLICATIONS} if side == "verification" else TREE
+    for name, (owner, mode) in tree.items():
         account = pwd.getpwnam(owner)
         path = folder / name
         path.mkdir()
@@ -101,6 +107,9 @@ def make(folder: Path) -> None:
 def room(folder: Path, needed: int) -> dict:
     free = shutil.disk_usage(folder.parent).free
     detail = f"{free / GIB:.1f} GiB are free in {folder.parent}, {needed / GIB:.1f} are needed"
+    beside = [path for path in map(Path, SIDES.values()) if path != folder and path.exists()]
+    if free < needed and beside:
+        detail += f"; {beside[0]} takes some, too"
     return finding("room", free >= needed, detail, () if free >= needed else (str(folder.parent),))
 
 
@@ -109,15 +118,16 @@ def main() -> None:
         argument_spec={
             "do": {"type": "str", "choices": ["prepare", "sweep"], "required": True},
             "host": {"type": "str", "required": True},
+            "side": {"type": "str", "choices": list(SIDES), "default": "verification"},
             "folder": {"type": "path", "required": True},
             "room_bytes": {"type": "int", "default": 0},
         }
     )
     given = module.params
-    folder = Path(given["folder"])
+    folder, side = Path(given["folder"]), given["side"]
     try:
         prove(folder, given["host"])
-        found = sweep(folder)
+        found = sweep(folder, side)
         if given["do"] == "sweep":
             checks, stop = (
                 [finding("sweep", True, f"removed: {', '.join(found) or 'nothing was there'}")],
@@ -127,7 +137,7 @@ def main() -> None:
             checks = [room(folder, given["room_bytes"])]
             stop = not checks[0]["green"]
             if not stop:
-                make(folder)
+                make(folder, side)
     except Wrong as reason:
         module.fail_json(msg=str(reason), refused=reason.refused)
     except (OSError, KeyError, subprocess.SubprocessError) as problem:

@@ -1,14 +1,15 @@
-"""What every step on the verification host shares: one slice for its commands, one form for its findings."""
+"""What every step on the verification host shares: its copy's slice, one form for its findings."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-SLICE = "verification.slice"
-IN_SLICE = ("systemd-run", "--quiet", "--scope", "--collect", f"--slice={SLICE}", "--")
+# The copies that may stand on this host, each with its units, its slice and its folder.
+SIDES = {"verification": "/srv/verify", "inspection": "/srv/inspect"}
 AS_POSTGRES = ("runuser", "--user=postgres", "--")
 RESTIC = "/usr/local/sbin/rmc-dr-restic"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
@@ -23,29 +24,53 @@ class Wrong(Exception):
         self.refused = refused
 
 
+@dataclass
+class Here:
+    """The copy that this module works on, and its life when the module began."""
+
+    side: str = "verification"
+    born: str = ""
+
+    def unit(self, name: str) -> str:
+        return f"{self.side}-{name}.service"
+
+
+HERE = Here()
+
+
 def life() -> str:
-    """What names this verification's scratch; "" where there is none."""
-    path = Path("/srv/verify/life")
+    """What names this copy's scratch; "" where there is none."""
+    path = Path(SIDES[HERE.side]) / "life"
     return path.read_text() if path.is_file() else ""
 
 
-BORN = life()
+def work_on(side: str) -> None:
+    """Say first of all which copy this module works on."""
+    HERE.side = side
+    HERE.born = life()
+
+
+work_on("verification")
 
 
 def still_ours() -> None:
-    """Raises Wrong in a module whose control machine was killed, once another verification has begun."""
-    if life() != BORN:
-        raise Wrong("This verification was ended: the scratch is another one's, or gone.")
+    """Raises Wrong in a module whose control machine was killed, once another one has begun anew."""
+    if life() != HERE.born:
+        raise Wrong(f"This {HERE.side} was ended: the scratch is another one's, or gone.")
+
+
+def in_slice() -> tuple[str, ...]:
+    return "systemd-run", "--quiet", "--scope", "--collect", f"--slice={HERE.side}.slice", "--"
 
 
 def run(
     *words: str, timeout: float, stdin: str | None = None, more: dict | None = None
 ) -> subprocess.CompletedProcess:
-    """A command in the slice, which the next verification ends if this one is killed."""
+    """A command in the slice, which the next one of its sort ends if this one is killed."""
     still_ours()
     try:
         return subprocess.run(
-            [*IN_SLICE, *words],
+            [*in_slice(), *words],
             cwd="/",
             env={**ENVIRONMENT, **(more or {})},
             input=stdin,

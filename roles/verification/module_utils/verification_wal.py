@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.module_utils.verification_host import (
     AS_POSTGRES,
     ENVIRONMENT,
-    IN_SLICE,
     Wrong,
     cores,
+    in_slice,
     run,
     short,
     still_ours,
@@ -54,7 +54,7 @@ def spoiled(stanza: str, folder: str, only: Sequence[str] = ()) -> tuple[int, li
 def _sha1(stanza: str, path: str, packed: bool) -> str:
     """The digest of a segment's content, or what went wrong."""
     still_ours()
-    get = [*IN_SLICE, *AS_POSTGRES, "pgbackrest", f"--stanza={stanza}", "repo-get", path]
+    get = [*in_slice(), *AS_POSTGRES, "pgbackrest", f"--stanza={stanza}", "repo-get", path]
     content = b""
     for command in (get, ["zstd", "-dcq"]) if packed else (get,):
         try:
