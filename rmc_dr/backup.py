@@ -12,9 +12,11 @@ from rmc_dr import backup_record, content, notify
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Keeping, Level, Limits, Remark, faults, keeping, remarks
 from rmc_dr.command import meanwhile
-from rmc_dr.errors import BadInput, Error, Refused
+from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
-from rmc_dr.i18n import _
+from rmc_dr.estate_secrets import addresses
+from rmc_dr.i18n import _, speaking
+from rmc_dr.incident.words import titled
 from rmc_dr.locks import only_one
 from rmc_dr.observe.backups import observe_backups, running
 from rmc_dr.observe.pair import observe_pair
@@ -184,12 +186,11 @@ def judge(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime 
 
 
 def send_news(estate: Estate, text: str) -> str | None:
-    """Send bad news to whom the estate names; returns why that failed. Nobody named: nothing is sent."""
-    try:
-        addresses = estate.opened().get("notify", "addresses")
-    except BadInput:
-        addresses = ""
-    return notify.send(estate.config.backup.notify, text, addresses)
+    """Send bad news to whom the vault names, if anybody; returns which of them could not be reached."""
+    with speaking(estate.config.language):
+        title = titled(estate.config.centre, _("the backups need somebody"))
+    reached = notify.send_all(addresses(estate), title, text)
+    return ", ".join(to for to, ok in reached.items() if not ok) or None
 
 
 def plan_expiry(estate: Estate) -> Keeping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,3 +15,8 @@ def root() -> Path:
     package = Path(__file__).parent
     checkout = package.parent
     return checkout if (checkout / "playbooks").is_dir() else package / "content"
+
+
+def executable() -> Path:
+    """The program rmc-dr itself, as a process of its own is started."""
+    return Path(sys.executable).parent / "rmc-dr"

@@ -21,6 +21,7 @@ from rmc_dr.estate_evidence import EvidenceConfig
 from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
 from rmc_dr.estate_limits import Thresholds
 from rmc_dr.i18n import _
+from rmc_dr.incident.terms import Terms
 from rmc_dr.strict import Strict
 
 ESTATE_FILE = "group_vars/all/estate.yml"
@@ -142,6 +143,7 @@ class EstateConfig(Strict):
     backup: Backup
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig)
     check: Thresholds = Field(default_factory=Thresholds)
+    incident: Terms
 
 
 class Identity(Strict):

@@ -55,8 +55,7 @@ class Backup(Strict):
 
     A newest backup older than ``max_age_hours`` alarms, and so does a verification after ``verify_hours``.
     One older than ``migration_hours`` keeps a deploy from migrating a database.
-    ``sample`` files are brought back each night. ``notify`` is the command that takes bad news on standard
-    input; ``textfile`` is where Prometheus' node exporter reads.
+    ``sample`` files are brought back each night. ``textfile`` is where Prometheus' node exporter reads.
     """
 
     archive_seconds: int = Field(ge=10, le=3600)
@@ -67,5 +66,4 @@ class Backup(Strict):
     sample: int = Field(default=200, ge=1, le=10**6)
     checks: list[BusinessCheck] = Field(default_factory=list)
     attachments: list[AttachmentList] = Field(default_factory=list)
-    notify: list[str] = Field(default_factory=list)
     textfile: Path | None = None

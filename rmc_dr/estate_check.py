@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import yaml
 
-from rmc_dr import content, estate_secrets, journey, secrets
+from rmc_dr import content, estate_secrets, journey, notify, secrets
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import ESTATE_FILE, Estate, Network
 from rmc_dr.estate_problem import ESTATE, HOSTS, Problem, own_hosts
@@ -34,6 +34,7 @@ def check(estate: Estate) -> list[Problem]:
         _applications,
         _verification,
         _settings,
+        _news,
         _store,
         _kit,
         _placeholders,
@@ -272,6 +273,18 @@ def _settings(estate: Estate) -> Iterator[Problem]:
             _("The estate has no host {host}.").format(host=name),
             _("Name one of its hosts, or control for this machine."),
         )
+
+
+def _news(estate: Estate) -> Iterator[Problem]:
+    """Addresses that nobody could be told at."""
+    for name, address in notify.labels(estate_secrets.addresses(estate)).items():
+        if not notify.is_understood(address):
+            yield Problem(
+                secrets.vault_file(estate).name,
+                "vault.notify.addresses",
+                _("The address {name} is none that Apprise knows.").format(name=name),
+                _("Compare it with docs/runbooks/incident.md, then try it: `rmc-dr incident reach`."),
+            )
 
 
 def _store(estate: Estate) -> Iterator[Problem]:

@@ -14,6 +14,14 @@ from rmc_dr.i18n import _
 PRIVATE_FILES = ("id_ed25519", "known_hosts", "ca.pem", "control.pem", "control.key", "allowed_signers")
 
 
+def addresses(estate: Estate) -> tuple[str, ...]:
+    """Where news goes: Apprise's URLs out of the vault, each of them a secret; none where it has none."""
+    try:
+        return tuple(estate.secrets.get("notify", "addresses").split()) if estate.secrets else ()
+    except BadInput:
+        return ()
+
+
 def folder(estate: Estate) -> Iterator[Problem]:
     private = estate.private_dir
     missing = [name for name in PRIVATE_FILES if not (private / name).is_file()]

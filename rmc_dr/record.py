@@ -11,12 +11,9 @@ import json
 import os
 import secrets as random
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,10 @@ from rmc_dr.estate_lock import Holder, is_free, local_lock
 from rmc_dr.files import append_line
 from rmc_dr.history import Event, RunState
 from rmc_dr.i18n import _
+from rmc_dr.incident import attach
+from rmc_dr.journal import NAME as JOURNAL
+from rmc_dr.journal import Journal as AnyJournal
+from rmc_dr.journal import boot_id, plain, sync_folder
 from rmc_dr.lines import Scan, scan, to_line
 from rmc_dr.model import Plan, Request
 from rmc_dr.redact import Redactor
@@ -35,9 +36,6 @@ __all__ = [
     "append_entry", "boot_id", "find", "is_free", "is_here", "local_lock", "new_run_id",
     "newest_run", "open_run", "plain", "read", "run_dir", "runs", "superseded", "to_line",
 ]  # fmt: skip
-
-JOURNAL = "journal.jsonl"
-_RESERVED = frozenset({"seq", "time", "mono", "event"})
 
 
 def run_dir(run_id: str) -> Path:
@@ -74,16 +72,8 @@ class RunSummary:
         return bool(self.damaged) and not self.state.estate
 
 
-class Journal:
-    """The only writer of a run. Safe to use from several threads; a second process is refused."""
-
-    def __init__(self, path: Path, descriptor: int, last_seq: int, redactor: Redactor) -> None:
-        self.path = path
-        self._descriptor = descriptor
-        self._seq = last_seq
-        self._redactor = redactor
-        self._mutex = threading.Lock()
-        self._listeners: list[Callable[[Event], None]] = []
+class Journal(AnyJournal):
+    """The only writer of a run; a second process is refused."""
 
     @property
     def run_id(self) -> str:
@@ -122,7 +112,6 @@ class Journal:
             tool_version=__version__,
             stages=[asdict(stage) for stage in plan.stages],
             destroys=list(plan.destroys),
-            boot=boot_id(),
             **about,
         )
         return journal
@@ -141,63 +130,22 @@ class Journal:
             journal.append("journal-repaired", cut_bytes=found.torn)
         return journal
 
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Call ``listener`` with each event once it is on the disk."""
-        self._listeners.append(listener)
-
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Keep these out of every event from now on as well."""
-        self._redactor.learn(secrets)
-
     def append(self, event: str, **fields: Any) -> Event:
-        """Write one event and wait until the disk has it. Known secrets become ``[secret]``.
-
-        Raises Error("journal-unwritable") when the disk refuses; nothing is left half written then.
+        """Write one event, as any journal does. Where a run begins or goes on, it names this boot, and joins
+        the incident that is open then.
         """
-        if clash := _RESERVED & fields.keys():
-            raise ValueError(f"reserved field names: {sorted(clash)}")
-        if event == "run-resumed":
-            fields.setdefault("boot", boot_id())
-        with self._mutex:
-            now = datetime.now(UTC)
-            written = Event(
-                seq=self._seq + 1,
-                time=now.replace(microsecond=now.microsecond // 1000 * 1000),
-                mono=round(time.clock_gettime(time.CLOCK_BOOTTIME), 3),
-                event=event,
-                fields=self._redactor.clean(plain(fields)),
-            )
-            self._write(to_line(written))
-            self._seq += 1
-        for listener in self._listeners:
-            listener(written)
-        return written
+        if event in ("run-started", "run-resumed"):
+            fields = {"boot": boot_id(), **self._join(fields), **fields}
+        return super().append(event, **fields)
 
-    def _write(self, line: bytes) -> None:
-        size = os.fstat(self._descriptor).st_size
-        try:
-            written = os.write(self._descriptor, line)
-            while written < len(line):  # a full disk takes part of a line, and refuses the rest with an error
-                written += os.write(self._descriptor, line[written:])
-            os.fsync(self._descriptor)
-        except OSError as error:
-            os.ftruncate(self._descriptor, size)
-            raise Error(
-                "journal-unwritable",
-                _("The run record {path} cannot be written: {error}.").format(
-                    path=self.path / JOURNAL, error=error.strerror or error
-                ),
-                _("Make room on the disk that holds it, then run `rmc-dr resume`."),
-            ) from error
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
+    def _join(self, started: Mapping[str, Any]) -> dict[str, str]:
+        about = started if "plan" in started else read(self.path)[0].fields
+        plan = str(about["plan"])
+        incident = attach.join(str(about["estate"]), self.run_id, plan, str(about["target"]))
+        if incident is None:
+            return {}
+        self.listen(attach.Follower(incident, plan))
+        return {"incident": incident}
 
 
 def append_entry(path: Path, **entry: Any) -> None:
@@ -283,7 +231,7 @@ def _new_folder(run_id: str) -> Path:
     path = run_dir(run_id)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.mkdir(mode=0o700)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return path
 
 
@@ -299,16 +247,8 @@ def _open_for_append(path: Path) -> int:
             _("Another process is writing the run {run}.").format(run=path.name),
             _("Wait for it; `rmc-dr runs show {run}` says how far it is.").format(run=path.name),
         ) from None
-    _sync_folder(path)
+    sync_folder(path)
     return descriptor
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _whole(path: Path) -> Scan:
@@ -340,23 +280,3 @@ def _scan(path: Path) -> Scan:
             ),
             _("Run rmc-dr as root; `rmc-dr runs` lists the runs that can be read."),
         ) from error
-
-
-def boot_id() -> str:
-    """Names this boot of the control machine: the steady clock compares only within one."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
-
-
-def plain(value: Any) -> Any:
-    """What JSON can hold: dataclasses, mappings, sequences, enums and paths become plain values."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

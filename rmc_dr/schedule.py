@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rmc_dr import backup_record
+from rmc_dr import backup_record, content
 from rmc_dr.backup_record import WHOLE, What
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.estate_secrets import addresses
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
 
@@ -25,13 +25,16 @@ TIME = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 DELAY_MINUTES = 20  # spread, so that several estates do not ask one store at the same moment
 GRACE = timedelta(hours=2)
 DAY = timedelta(days=1)
+TEN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Job:
     """One thing that runs on time. ``kinds`` are the entries of the record that count as its success.
 
-    One without ``what`` leaves nothing in the record, so nobody can say that it is late.
+    One without ``what`` leaves nothing in the record, so nobody can say that it is late. ``calendar`` is its
+    own time, where it has no part in the nights' work; ``spread`` is how long systemd may put it off.
+    One that ``tells`` ends with monitoring's exit codes.
     """
 
     name: str
@@ -40,6 +43,9 @@ class Job:
     every: timedelta
     what: What | None
     kinds: tuple[str, ...] = ()
+    calendar: str = ""
+    spread: str = f"{DELAY_MINUTES}min"
+    tells: bool = False
 
 
 JOBS = (
@@ -48,7 +54,8 @@ JOBS = (
     Job("files", "backup of files", "backup run --files", DAY, "files"),
     Job("expire", "expiry of old backups", "backup expire --yes", 7 * DAY, "expire"),
     Job("verify", "nightly verification of the backups", "backup verify", DAY, "verify", WHOLE),
-    Job("watch", "look for bad news of the backups", "backup status --notify", DAY, None),
+    Job("watch", "look for bad news of the backups", "backup status --notify", DAY, None, tells=True),
+    Job("incident", "look at the clocks of an open incident", "incident watch", TEN, None, (), "*:0/10", "0"),
 )  # fmt: skip
 
 
@@ -67,7 +74,7 @@ class Timer:
 
 def jobs(estate: Estate) -> tuple[Job, ...]:
     """The jobs of an estate: nothing is verified without a host for it, nor told where nobody is named."""
-    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(estate.config.backup.notify)}
+    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(addresses(estate))}
     return tuple(job for job in JOBS if wanted.get(job.name, True))
 
 
@@ -92,7 +99,7 @@ def units(
         words = (str(executable), "-i", str(inventory), *job.command.split())
         command = " ".join(_quoted(word).replace("$", "$$") for word in words)
         texts[f"{name}.service"] = _service(estate, job, command, password_file)
-        texts[f"{name}.timer"] = _timer(estate, job, calendars[job.name])
+        texts[f"{name}.timer"] = _timer(estate, job, job.calendar or calendars[job.name])
     return texts
 
 
@@ -123,7 +130,7 @@ def _service(estate: str, job: Job, command: str, password_file: Path) -> str:
         "",
         "[Service]",
         "Type=oneshot",
-        *([] if job.what else ["SuccessExitStatus=1 2 3"]),  # bad news is no failure of who brings it
+        *(["SuccessExitStatus=1 2 3"] if job.tells else []),  # bad news is no failure of who brings it
         f"ExecStart={command}",
         "Environment=RMC_DR_LANG=en",
         f"Environment={_quoted(f'RMC_DR_VAULT_PASSWORD_FILE={password_file}')}",
@@ -144,7 +151,7 @@ def _timer(estate: str, job: Job, calendar: str) -> str:
             "[Timer]",
             f"OnCalendar={calendar}",
             "Persistent=true",
-            f"RandomizedDelaySec={DELAY_MINUTES}min",
+            f"RandomizedDelaySec={job.spread}",
             "",
             "[Install]",
             "WantedBy=timers.target",
@@ -169,7 +176,7 @@ def install(estate: Estate, at: str, full_on: str) -> list[Timer]:
         )
     _require_systemd()
     password = _password_file(estate)
-    texts = units(estate.name, estate.inventory, _executable(), at, full_on, password, jobs(estate))
+    texts = units(estate.name, estate.inventory, content.executable(), at, full_on, password, jobs(estate))
     for name, text in texts.items():
         write_atomically(UNITS / name, text, 0o644)
     _systemctl("daemon-reload")
@@ -245,10 +252,6 @@ def _require_systemd() -> None:
         )
     if os.geteuid() != 0:
         raise BadInput("not-permitted", _("Timers are written by root alone."), _("Run rmc-dr as root."))
-
-
-def _executable() -> Path:
-    return Path(sys.executable).parent / "rmc-dr"
 
 
 def _password_file(estate: Estate) -> Path:

@@ -37,19 +37,30 @@ _LOUD = {
 }
 _REFRESHES_PER_SECOND = 4
 _PROGRESS_LINE_SECONDS = 15
+_ABOVE_SECONDS = 5
 
 
 class View:
     """Give ``update`` to the journal as a listener.
 
-    Events older than the view (a run being resumed) build the picture without being told again. A terminal
-    that goes away never stops a recovery: the view falls silent.
+    ``above`` gives the line that stands above all, if an estate has one. Events older than the view (a run
+    being resumed) build the picture without being told again. A terminal that goes away never stops a
+    recovery: the view falls silent.
     """
 
-    def __init__(self, console: Console, *, as_json: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        as_json: bool = False,
+        above: Callable[[str], str | None] = lambda _estate: None,
+    ) -> None:
         self.state = RunState()
         self._console = console
         self._as_json = as_json
+        self._above = above
+        self._above_said: tuple[float, str | None] = (0.0, None)
+        self._above_told = False
         self._began = datetime.now(UTC) - timedelta(milliseconds=1)  # a journal's times are cut to those
         self._live: Live | None = None
         self._rate = Rate()
@@ -82,7 +93,21 @@ class View:
         elif self._is_terminal:
             self._draw(event)
         elif event.time >= self._began and not self._too_soon(event) and (said := tell(event, before)):
+            self._tell_above()
             self._console.print(Text(said), soft_wrap=True)
+
+    def _line_above(self) -> str | None:
+        """Asked again every few seconds: others write what it is read from."""
+        now = time.monotonic()
+        if self._above_said[0] <= now:
+            with suppress(OSError):
+                self._above_said = (now + _ABOVE_SECONDS, self._above(self.state.estate))
+        return self._above_said[1]
+
+    def _tell_above(self) -> None:
+        if not self._above_told and (line := self._line_above()):
+            self._console.print(Text(printable(line), style="bold"), soft_wrap=True)
+        self._above_told = True
 
     @property
     def _is_terminal(self) -> bool:
@@ -113,7 +138,9 @@ class View:
 
     def _picture(self) -> RenderableType:
         now = time.clock_gettime(time.CLOCK_BOOTTIME) if self._live else self.state.last_mono
-        return picture(self.state, max(0.0, now - self.state.last_mono), self._rate)
+        drawn = picture(self.state, max(0.0, now - self.state.last_mono), self._rate)
+        line = self._line_above()
+        return Group(Text(printable(line), style="bold yellow"), drawn) if line else drawn
 
 
 class Rate:

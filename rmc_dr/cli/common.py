@@ -65,6 +65,12 @@ class Context:
         time.tzset()
         return self._estate
 
+    def incident_line(self) -> str | None:
+        """The open incident's class and leading clock, if the estate has one; for people to see."""
+        from rmc_dr.incident.words import open_line
+
+        return open_line(self.estate().name)
+
     def emit(self, data: Any) -> None:
         """Print one JSON document."""
         click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
@@ -100,6 +106,9 @@ def host_names(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
 def teller(context: Context) -> Callable[..., None]:
     """Tells a playbook's events as lines; silent where JSON is wanted."""
     from rmc_dr.words import size, stage_title
+
+    if not context.json and (line := context.incident_line()):
+        context.console.print(line, markup=False, style="bold")
 
     def tell(event: str, **fields: Any) -> None:
         if context.json:

@@ -163,9 +163,10 @@ def resume(
 
 
 def listeners(context: Context) -> list[Any]:
+    from rmc_dr.incident.words import open_line
     from rmc_dr.view import View
 
-    return [View(context.console, as_json=context.json).update]
+    return [View(context.console, as_json=context.json, above=open_line).update]
 
 
 def show_plan(context: Context, plan: Any) -> None:

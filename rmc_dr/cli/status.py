@@ -21,6 +21,7 @@ def status(context: Context) -> None:
     from rmc_dr import backup_record
     from rmc_dr.errors import BadInput
     from rmc_dr.fence import users_fence
+    from rmc_dr.incident.record import open_incident
     from rmc_dr.observe.hosts import observe_host
     from rmc_dr.rebuild import pair_state
     from rmc_dr.record import newest_run
@@ -38,6 +39,7 @@ def status(context: Context) -> None:
     newest = newest_run(estate.name)
     run = newest if newest and newest.open else None
     kept_off = [host.name for host in estate.group("appserver") if users_fence(estate, host) == "closed"]
+    opened = open_incident(estate.name)
     proven = backup_record.last_ended_well(estate.name, "verify")
     following = _next(
         run.run_id if run else None,
@@ -54,6 +56,7 @@ def status(context: Context) -> None:
                 "serving": serving,
                 "pair": pair,
                 "open_run": run.run_id if run else None,
+                "incident": opened.incident if opened else None,
                 "damaged_run": newest.run_id if newest and newest.damaged else None,
                 "next": following or None,
             }
@@ -63,6 +66,8 @@ def status(context: Context) -> None:
     for host in hosts:
         context.console.print(f"  {host.name}: {_state(host)} ({host.reach.value})")
     context.console.print(_("  database pair: {verdict}").format(verdict=pair))
+    if line := context.incident_line():
+        context.console.print(f"  {line}", markup=False)
     if run:
         context.console.print(_("  open run: {run}").format(run=run.run_id))
     elif newest and newest.damaged:

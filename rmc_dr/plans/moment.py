@@ -23,20 +23,29 @@ class Moment:
 
 
 def parse(text: str, zone: str, now: datetime) -> Moment:
-    """Read `latest` or an ISO 8601 time with its zone; ``zone`` is the estate's, ``now`` has a zone.
+    """Read `latest` or a time, as ``read_time`` does. Raises BadInput."""
+    if text == LATEST:
+        return Moment()
+    try:
+        return Moment(read_time(text, zone, now))
+    except BadInput as error:
+        error.hint += " " + _("For everything that was archived, write `latest`.")
+        raise
+
+
+def read_time(text: str, zone: str, now: datetime) -> datetime:
+    """Read an ISO 8601 time with its zone; ``zone`` is the estate's, ``now`` has a zone.
 
     Raises BadInput: a time without a zone is refused with the reading that was probably meant, for eight
     hours of a hospital's work hang on it; so is one that lies ahead.
     """
-    if text == LATEST:
-        return Moment()
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise BadInput(
             "time-unreadable",
             _("{text} is not a time.").format(text=text),
-            _("Write it as in {example}, or `latest`.").format(example=_example(now, zone)),
+            _("Write it as in {example}.").format(example=_example(now, zone)),
         ) from None
     if time.tzinfo is None:
         meant = time.replace(tzinfo=ZoneInfo(zone))
@@ -53,9 +62,9 @@ def parse(text: str, zone: str, now: datetime) -> Moment:
             _("{text} has not come yet: it is {now}.").format(
                 text=text, now=now.isoformat(timespec="seconds")
             ),
-            _("For everything that was archived, write `latest`."),
+            _("Compare it with the clock of this machine."),
         )
-    return Moment(time)
+    return time
 
 
 def _example(now: datetime, zone: str) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rmc_dr import content
+from rmc_dr import content, schedule
 from rmc_dr.estate import DiskLayout as Layout
 from rmc_dr.estate import Estate, EstateConfig, Host, Identity, Secrets
+from rmc_dr.incident import news
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +46,18 @@ def estate(tmp_path: Path) -> Estate:
     }
     config = EstateConfig.model_validate(raw)
     return Estate(config.name, inventory, config, hosts, Secrets({"test": "a-secret-value"}))
+
+
+@pytest.fixture(autouse=True)
+def carried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The times that the process which carries news was started."""
+    started: list[str] = []
+    monkeypatch.setattr(news, "carry", started.append)
+    return started
+
+
+@pytest.fixture
+def ours(estate: Estate, state: Path, monkeypatch: pytest.MonkeyPatch) -> Estate:
+    """The estate with a state folder and a schedule of the test's own."""
+    monkeypatch.setattr(schedule, "UNITS", state / "units")
+    return estate

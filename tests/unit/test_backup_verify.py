@@ -13,18 +13,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from receivers import Hook, webhook
 from test_backup import PRIMARY, STANDBY, Stage, silent
 from test_backups import DIFF, FULL, seen
 
 from rmc_dr import backup as backups
-from rmc_dr import backup_record, notify
+from rmc_dr import backup_record
 from rmc_dr import backup_verify as story
 from rmc_dr.backups import Level
 from rmc_dr.backups.judge import Limits, remarks
 from rmc_dr.cli.backup import backup as command
 from rmc_dr.cli.common import Context
 from rmc_dr.errors import Error, Interrupted, Locked
-from rmc_dr.estate import Application, Estate
+from rmc_dr.estate import Application, Estate, Secrets
 from rmc_dr.model import Check
 from rmc_dr.relay import relayed
 from rmc_dr.runner import Failure, Outcome
@@ -277,45 +278,50 @@ def test_one_verification_at_a_time_while_backups_go_on(estate: Estate, world: W
     assert said == ["backup-running", "backup-running", "free"], "itself, an expiry, a backup"
 
 
-def test_where_nobody_can_say_what_there_is_it_is_red(estate: Estate, world: World, tmp_path: Path) -> None:
-    told = notifying(estate, tmp_path)
+def test_where_nobody_can_say_what_there_is_it_is_red(estate: Estate, world: World, hook: Hook) -> None:
+    told = notifying(estate, hook)
     world.seen = seen(database=None, errors={"pgbackrest": "silent"})
     with pytest.raises(Error) as error:
         story.verify(told, "night", silent)
     assert error.value.code == "no-backup"
     assert world.given == {}
     assert "silent" in backup_record.last_red(estate.name)[0]
-    assert "silent" in (tmp_path / "news").read_text()
+    assert "silent" in hook.said[0]["message"]
 
 
-def notifying(estate: Estate, tmp_path: Path, **more: Any) -> Estate:
-    """The estate with a command that keeps what it is told."""
-    backup = estate.config.backup.model_copy(
-        update={"notify": ["sh", "-c", f"cat >{tmp_path}/news; echo $APPRISE_URLS >{tmp_path}/where"], **more}
-    )
-    return replace(estate, config=estate.config.model_copy(update={"backup": backup}))
+def notifying(estate: Estate, hook: Hook, **more: Any) -> Estate:
+    """The estate with a receiver that keeps what it is told."""
+    config = estate.config.model_copy(update={"backup": estate.config.backup.model_copy(update=more)})
+    return replace(estate, config=config, secrets=Secrets({"notify": {"addresses": hook.address}}))
 
 
-def test_bad_news_is_sent_and_good_news_is_not(estate: Estate, world: World, tmp_path: Path) -> None:
-    told = notifying(estate, tmp_path, textfile=tmp_path / "rmc-dr.prom")
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with webhook() as receiver:
+        yield receiver
+
+
+def test_bad_news_is_sent_and_good_news_is_not(
+    estate: Estate, world: World, hook: Hook, tmp_path: Path
+) -> None:
+    told = notifying(estate, hook, textfile=tmp_path / "rmc-dr.prom")
     story.verify(told, "night", silent)
-    assert not (tmp_path / "news").exists()
+    assert hook.said == []
     assert (
         'rmc_dr_verification_green{estate="lab",scope="night"} 1.000'
         in (tmp_path / "rmc-dr.prom").read_text()
     )
     world.passes = False
     story.verify(told, "night", silent)
-    assert "journey management on verify1 status 500" in (tmp_path / "news").read_text()
+    assert "journey management on verify1 status 500" in hook.said[0]["message"]
     assert "green" in (tmp_path / "rmc-dr.prom").read_text()
 
 
-def test_a_notification_keeps_its_address_out_of_the_arguments(tmp_path: Path) -> None:
-    assert notify.send([], "x") is None
-    assert notify.send(["sh", "-c", f"echo $APPRISE_URLS >{tmp_path}/where"], "x", "mailto://secret") is None
-    assert (tmp_path / "where").read_text() == "mailto://secret\n"
-    assert notify.send(["sh", "-c", "echo no route >&2; exit 3"], "x") == "no route"
-    assert "No such file" in (notify.send(["/nowhere"], "x") or "")
+def test_who_could_not_be_told_is_named_without_his_address(estate: Estate, hook: Hook) -> None:
+    told = notifying(estate, hook)
+    assert [backups.send_news(one, "x") for one in (estate, told)] == [None, None]
+    hook.answers = 500
+    assert backups.send_news(told, "x") == "1-json"
 
 
 def test_a_red_verification_alarms_until_a_green_one(estate: Estate, state: Path) -> None:
@@ -381,16 +387,14 @@ def test_the_plan_changes_nothing(estate: Estate, world: World) -> None:
     assert json.loads(run(estate, "--plan", "--json").output)["label"] == DIFF.label
 
 
-def test_silence_is_told_as_well(estate: Estate, world: World, tmp_path: Path) -> None:
+def test_silence_is_told_as_well(estate: Estate, world: World, hook: Hook) -> None:
     """A status that is not well goes to the same people; nobody is woken while all is well."""
-    told = notifying(estate, tmp_path)
+    told = notifying(estate, hook)
     context = Context()
     context.__dict__["_estate"] = told
-    words = ["status", "--notify"]
     world.seen = seen(database=())
-    said = CliRunner().invoke(command, words, obj=context, standalone_mode=False)
+    said = CliRunner().invoke(command, ["status", "--notify"], obj=context, standalone_mode=False)
     assert said.exit_code == 2
-    assert "there is no backup of the database" in (tmp_path / "news").read_text()
-    (tmp_path / "news").unlink()
+    assert "there is no backup of the database" in hook.said.pop()["message"]
     CliRunner().invoke(command, ["status"], obj=context, standalone_mode=False)
-    assert not (tmp_path / "news").exists()
+    assert hook.said == []

@@ -48,7 +48,10 @@ PURE_TRIAGE = {
     "check.seen",
 }
 READERS = ("view", "notify", "incident", "report", "retold", "words")
-READ = {"errors", "history", "i18n", "model", "record", "report", "retold", "words"}
+READ = {
+    "content", "errors", "history", "i18n", "incident", "journal", "lines", "locks", "model", "record",
+    "redact", "report", "retold", "strict", "words",
+}  # fmt: skip
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
 
 

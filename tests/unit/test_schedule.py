@@ -15,7 +15,7 @@ from test_docs import resolve
 
 from rmc_dr import backup_record, schedule
 from rmc_dr.errors import BadInput, Refused
-from rmc_dr.estate import Estate
+from rmc_dr.estate import Estate, Secrets
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -49,7 +49,10 @@ def test_each_job_has_a_service_and_a_timer_that_catches_up() -> None:
         unit = parsed(text)
         if name.endswith(".timer"):
             assert unit["Timer"]["Persistent"] == "true"
-            assert unit["Timer"]["RandomizedDelaySec"] == "20min"
+            often = name.endswith(
+                "incident.timer"
+            )  # a clock near its breach does not wait for the nights' spread
+            assert unit["Timer"]["RandomizedDelaySec"] == ("0" if often else "20min")
             assert unit["Install"]["WantedBy"] == "timers.target"
         else:
             assert unit["Service"]["Type"] == "oneshot"
@@ -69,6 +72,7 @@ def test_the_full_backup_has_its_day_and_the_differential_ones_the_others() -> N
         "rmc-dr-lab-expire.timer": "Wed 07:30",
         "rmc-dr-lab-verify.timer": "04:30",
         "rmc-dr-lab-watch.timer": "08:30",
+        "rmc-dr-lab-incident.timer": "*:0/10",
     }
 
 
@@ -79,7 +83,7 @@ def test_what_a_service_starts_is_a_command_of_rmc_dr() -> None:
         command, rest = resolve(words[1:])
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(rest) <= options
-        assert rest or job.name == "verify"
+        assert rest or job.name in ("verify", "incident")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +157,7 @@ def test_installed_looked_at_and_removed(
     assert {path.stat().st_mode & 0o777 for path in systemd.iterdir()} == {0o644}
     told = (systemd.parent / "told").read_text()
     assert "enable --now rmc-dr-lab-full.timer" in told
-    assert len(schedule.remove(estate)) == 10
+    assert len(schedule.remove(estate)) == 12
     assert list(systemd.iterdir()) == []
     assert "disable --now" in (systemd.parent / "told").read_text()
     assert not any(timer.installed for timer in schedule.status(estate))
@@ -181,8 +185,21 @@ def test_without_a_verification_host_nothing_is_scheduled_for_it(
     monkeypatch.setenv("RMC_DR_VAULT_PASSWORD_FILE", "/etc/rmc-dr/vault-password")
     hosts = {name: host for name, host in estate.hosts.items() if "verifier" not in host.groups}
     timers = schedule.install(replace(estate, hosts=hosts), "01:00", "Sun")
-    assert [timer.job for timer in timers] == ["full", "diff", "files", "expire"]
+    assert [timer.job for timer in timers] == ["full", "diff", "files", "expire", "incident"]
     assert not list(systemd.glob("*verify*"))
+
+
+def test_bad_news_of_the_backups_is_looked_for_where_somebody_can_be_told(estate: Estate) -> None:
+    told = replace(estate, secrets=Secrets({"notify": {"addresses": "json://127.0.0.1"}}))
+    names = [job.name for job in schedule.jobs(told)]
+    assert "watch" in names
+    assert names == [job.name for job in schedule.JOBS]
+    assert "watch" not in [job.name for job in schedule.jobs(estate)]
+
+
+def test_only_who_brings_bad_news_may_end_with_its_code() -> None:
+    tolerant = [name for name, text in made().items() if "SuccessExitStatus" in text]
+    assert tolerant == ["rmc-dr-lab-watch.service"]
 
 
 def test_a_password_that_nobody_keeps_cannot_be_used_at_night(

@@ -1,0 +1,53 @@
+"""What happens while an incident is open attaches itself to it. Nothing here ever stops a recovery."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from rmc_dr.errors import Error
+from rmc_dr.history import Event
+from rmc_dr.incident import news
+from rmc_dr.incident.record import append, open_incident, read
+from rmc_dr.incident.words import news_stage
+
+TOLD = ("stage-finished", "run-finished")
+
+
+def attach(estate: str, what: str, **about: Any) -> str | None:
+    """Note something (evidence, a verification ...) in the estate's open incident; returns its name.
+
+    None where no incident is open, or where its record cannot be written.
+    """
+    with suppress(Error, OSError):
+        if state := open_incident(estate):
+            append(state.incident, (), "attached", what=what, **about)
+            return state.incident
+    return None
+
+
+def join(estate: str, run: str, plan: str, target: str) -> str | None:
+    """Attach a run to the estate's open incident, once; returns the incident's name. None as ``attach``."""
+    with suppress(Error, OSError):
+        if state := open_incident(estate):
+            if run not in state.runs:
+                append(state.incident, (), "run-attached", run=run, plan=plan, target=target)
+            return state.incident
+    return None
+
+
+class Follower:
+    """Listens to a run's journal, and brings the news of its stages' ends to the incident."""
+
+    def __init__(self, incident: str, plan: str) -> None:
+        self._incident = incident
+        self._plan = plan
+
+    def __call__(self, event: Event) -> None:
+        if event.event not in TOLD:
+            return
+        with suppress(Error, OSError):
+            state = read(self._incident)
+            if state.open:
+                news.write(state, event.event, lambda: news_stage(self._plan, event))
+                news.carry(state.inventory)
