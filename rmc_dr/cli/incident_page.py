@@ -123,7 +123,7 @@ def tell(event: Event) -> str | None:
         case "attached":
             return ", ".join(f"{name} {value}" for name, value in field.items())
         case "clock-warned":
-            return _("clock {clock}: {percent} % of its time is gone").format(
+            return _("clock {clock}: {percent} per cent of its time is gone").format(
                 clock=field["clock"], percent=field["percent"]
             )
         case "clock-breached":
