@@ -325,7 +325,7 @@ def test_a_watch_warns_once_then_tells_the_breach_and_carries_both(
         titles = [title.removeprefix(f"{CENTRE}: ") for title in hook.titles]
     assert titles == [
         "Incident opened, critical",
-        "Clock effect-answered: 75 % of its time is gone",
+        "Clock effect-answered: 75 per cent of its time is gone",
         "Incident closed, every clock met",
         "Incident opened, critical",
         "Clock effect-answered is BREACHED",
