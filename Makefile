@@ -35,8 +35,8 @@ lint: setup  ## ruff, mypy --strict, ansible-lint
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint -q
 
 unit: setup  ## Tests that need no root and no network
-	@echo "== Unit tests (seconds)"
-	@$(BIN)/pytest -q tests/unit
+	@echo "== Unit tests (about 3 min)"
+	@$(BIN)/pytest -q -n auto tests/unit
 
 fresh-lab: setup  # a lab kept from before may be broken in any way
 	@echo "== Building the recovery kit (about 6 min the first time, then seconds)"

@@ -140,6 +140,9 @@ def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
     if (kept.path / COLLECTING).is_file():
         for draft in kept.path.glob(f".{folder.MANIFEST}.*"):
             draft.unlink()
+        for opened in kept.path.glob("*/*"):  # a source that had not given a byte yet
+            if opened.is_file() and not opened.is_symlink() and not opened.stat().st_size:
+                opened.unlink()
         left = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
         _seal(estate, kept, left, "sealed after it was cut off")
         did = True

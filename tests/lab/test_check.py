@@ -15,7 +15,6 @@ from conftest import Lab
 from pair import Pair, mend
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
-AIM_SECONDS = 2.5  # two, and what a start of Python may take on a machine that has just healed a lab
 DEAD_SECONDS = 8  # its timeouts, which run side by side, and the look itself
 PAIR_NOT_WELL = {
     "pair-standby-down",
@@ -81,18 +80,12 @@ def rule(pair: Pair, host: str, text: str) -> Iterator[None]:
         pair.on(host, "nft delete table inet cut")
 
 
-def test_a_healthy_lab_is_green_and_a_look_takes_two_seconds(pair: Pair):
+def test_a_healthy_lab_is_green(pair: Pair):
     pair.lab.ok("backup", "run", "--full")
     deadline = time.monotonic() + 60
     while found := look(pair.lab, backups=True):
         assert time.monotonic() < deadline, json.dumps(found, indent=1)
         time.sleep(2)
-    took = []
-    for _round in range(5):
-        began = time.monotonic()
-        pair.lab.run("check")
-        took.append(time.monotonic() - began)
-    assert min(took) < AIM_SECONDS, took
 
 
 def test_every_part_was_really_seen(pair: Pair):

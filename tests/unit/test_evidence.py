@@ -245,6 +245,7 @@ def test_what_a_kill_left_open_is_sealed_by_the_next(ready: Estate, hosts: Any):
     manifest.begin(ready, kept, {"reason": "killed", "began": "then"}, tasks)
     (kept.path / "db1").mkdir()
     (kept.path / "db1/one.txt").write_text("as far as it came")
+    (kept.path / "db1/two.txt").touch()  # opened, and not a byte had come
     (kept.path / ".manifest.json.17").write_text("half a")
     script = (
         "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2);"
