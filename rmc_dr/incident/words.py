@@ -130,7 +130,9 @@ def news_alarm(alarm: Alarm) -> str:
     name = alarm.reading.clock.name
     if alarm.breach:
         return _("Clock {clock} is BREACHED").format(clock=name)
-    return _("Clock {clock}: {percent} per cent of its time is gone").format(clock=name, percent=alarm.percent)
+    return _("Clock {clock}: {percent} per cent of its time is gone").format(
+        clock=name, percent=alarm.percent
+    )
 
 
 def news_stage(plan: str, event: Event) -> str:
