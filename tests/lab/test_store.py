@@ -15,6 +15,7 @@ from conftest import Lab
 
 from rmc_dr.runner import run_playbook
 from rmc_dr.store.client import client
+from rmc_dr.words import size
 
 pytestmark = pytest.mark.lab
 SILENT_SECONDS = 15
@@ -83,7 +84,8 @@ def test_the_store_is_as_described(healthy: Lab):
     assert (code, failed(checks)) == (0, [])
     assert len(checks) >= 30
     assert checks["lock"]["detail"] == "COMPLIANCE, 1 days"
-    assert " of 4.3 GB used" in checks["room"]["detail"]
+    quota = healthy.estate().config.s3.quota_gib
+    assert f" of {size(quota * 1024**3)} used" in checks["room"]["detail"]
 
 
 def test_the_writer_cannot_delete_what_it_wrote(healthy: Lab):
