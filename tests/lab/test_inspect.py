@@ -43,6 +43,7 @@ def pair(healthy: Lab) -> Iterator[Pair]:
 
 def archived(pair: Pair) -> None:
     """Wait until the archive holds everything written so far."""
+    pair.sql(pair.primary, "select pg_logical_emit_message(true, 'test', '')")  # nothing is switched at rest
     segment = pair.sql(pair.primary, "select pg_walfile_name(pg_switch_wal())").strip()
     deadline = time.monotonic() + 180
     last = "select coalesce(max(last_archived_wal), '') from pg_stat_archiver"
