@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 HOST_SECONDS = 45
+NEXT_SECONDS = 10  # for each further host: where the first one waits for a dead store, so do the others
 REPOSITORY = "database"
 SNAPSHOTS = "files/snapshots/"
 UNREADABLE = 99  # of pgBackRest's codes the one that stands for a repository that does not answer
@@ -108,16 +109,16 @@ def _with(
 
 
 def _database(estate: Estate) -> tuple[DatabaseBackup, ...]:
-    def read(host: Host) -> tuple[DatabaseBackup, ...]:
-        return read_info(_info(estate, host), estate.config.database.cluster)
+    def read(host: Host, seconds: float) -> tuple[DatabaseBackup, ...]:
+        return read_info(_info(estate, host, seconds), estate.config.database.cluster)
 
     return _first([*estate.group("dbserver"), *estate.group("verifier")], read)
 
 
-def _info(estate: Estate, host: Host) -> list[dict[str, Any]]:
+def _info(estate: Estate, host: Host, seconds: float = HOST_SECONDS) -> list[dict[str, Any]]:
     stanza = f"--stanza={estate.config.database.cluster}"
     command = f"cd / && runuser -u postgres -- pgbackrest {stanza} --io-timeout=8 --output=json info"
-    document: list[dict[str, Any]] = json.loads(_on(estate, host, command))
+    document: list[dict[str, Any]] = json.loads(_on(estate, host, command, seconds))
     for part in document:
         for repository in part.get("repo", ()):
             if repository["status"]["code"] == UNREADABLE:
@@ -128,34 +129,34 @@ def _info(estate: Estate, host: Host) -> list[dict[str, Any]]:
 def observe_snapshots(estate: Estate) -> tuple[FileSnapshot, ...]:
     """The snapshots of files, oldest first, by the first host that can say. Raises Silent."""
 
-    def read(host: Host) -> tuple[FileSnapshot, ...]:
-        said = _on(estate, host, "timeout 30 rmc-dr-restic --no-lock --json snapshots")
+    def read(host: Host, seconds: float) -> tuple[FileSnapshot, ...]:
+        said = _on(estate, host, "timeout 30 rmc-dr-restic --no-lock --json snapshots", seconds)
         return read_snapshots(json.loads(said))
 
     hosts = [host for group in ("appserver", "dbserver", "verifier") for host in estate.group(group)]
     return _first(hosts, read)
 
 
-def _first(hosts: Sequence[Host], read: Callable[[Host], Answer]) -> Answer:
+def _first(hosts: Sequence[Host], read: Callable[[Host, float], Answer]) -> Answer:
     """What the first host says that can say anything. Raises Silent with the last one's words."""
     said = _("no host")
-    for host in hosts:
+    for number, host in enumerate(hosts):
         try:
-            return read(host)
+            return read(host, NEXT_SECONDS if number else HOST_SECONDS)
         except Silent as silent:
             said = f"{host.name}: {silent}"
     raise Silent(said)
 
 
-def _on(estate: Estate, host: Host, command: str) -> str:
+def _on(estate: Estate, host: Host, command: str, seconds: float) -> str:
     """What a command prints on a host. Raises Silent."""
     line = [*ssh.command(estate, host), command]
     try:
         done = subprocess.run(
-            line, capture_output=True, text=True, errors="replace", timeout=HOST_SECONDS, check=False
+            line, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Silent(_("no answer within {seconds} s").format(seconds=HOST_SECONDS)) from None
+        raise Silent(_("no answer within {seconds} s").format(seconds=seconds)) from None
     if done.returncode != 0:
         raise Silent((done.stderr or done.stdout).strip()[-200:] or f"exit {done.returncode}")
     return done.stdout

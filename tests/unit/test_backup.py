@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.machinery import SourceFileLoader
@@ -20,6 +21,7 @@ from rmc_dr import backup_record, content
 from rmc_dr.backups import BackupsObservation, Room, Surroundings
 from rmc_dr.errors import Error, Locked, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.observe import backups
 from rmc_dr.pair import Limits, Node, PairObservation, Role
 from rmc_dr.runner import Failure, Outcome
 
@@ -295,3 +297,19 @@ def test_the_playbooks_take_what_python_gives() -> None:
     assert "expire_host" in (playbooks / "backup-expire.yml").read_text()
     defaults = (content.root() / "roles/pgbackrest/defaults/main.yml").read_text()
     assert all(f"{name}:" in defaults for name in ("pgbackrest_type", "pgbackrest_keep_full"))
+
+
+def test_hosts_that_wait_for_a_dead_store_cost_about_a_minute_in_all(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def silent(words: list[str], *, timeout: float, **_more: Any) -> None:
+        waited.append(timeout)
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(subprocess, "run", silent)
+    with pytest.raises(backups.Silent):
+        backups.observe_snapshots(estate)
+    assert len(waited) == len(estate.group("appserver")) + len(estate.group("dbserver")) + 1
+    assert sum(waited) <= 75
