@@ -45,7 +45,7 @@ fresh-lab: setup  # a lab kept from before may be broken in any way
 	@$(BIN)/rmc-dr -i inventories/lab lab up --fresh
 
 test: lint unit fresh-lab  ## Everything that CI runs: style, units, one rebuild and the refusals on the lab
-	@echo "== Lab tests (about 15 min)"
+	@echo "== Lab tests (about 16 min)"
 	@$(BIN)/pytest -q -m lab tests/lab
 
 locale: setup  ## Collect the sentences to translate, and compile the translations
