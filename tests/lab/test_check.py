@@ -73,7 +73,7 @@ def address(lab: Lab, host: str) -> str:
 def rule(pair: Pair, host: str, text: str) -> Iterator[None]:
     """One rule of nftables in what comes in to a host."""
     chain = "chain input { type filter hook input priority -20; "
-    pair.on(host, f"printf '%s\\n' 'table inet cut {{ {chain}{text} }} }}' | nft -f -")
+    pair.on(host, f"printf '%s\\n' 'table inet cut {{ {chain}{text} }}; }}' | nft -f -")
     try:
         yield
     finally:
