@@ -48,14 +48,8 @@ class SeenMachine:
 def look(estate: Estate, host: Host) -> SeenMachine:
     """Ask the rescue system at the host's address. Raises Refused unless it answers with the pinned key."""
     try:
-        done = subprocess.run(
-            [*ssh.command(estate, host, "rescue"), "python3", "-"],
-            input=(content.root() / READER).read_text(),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        reader = (content.root() / READER).read_text()
+        done = ssh.ask(estate, host, "python3 -", TIMEOUT_SECONDS, "rescue", reader)
     except subprocess.TimeoutExpired:
         done = None
     if done is None or done.returncode != 0:

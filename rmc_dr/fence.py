@@ -85,14 +85,7 @@ def _give_back(estate: Estate, host: Host, name: str) -> None:
 def users_fence(estate: Estate, host: Host) -> UsersFence:
     """Whether users are kept off a host that runs its installed system."""
     try:
-        said = subprocess.run(
-            [*ssh.command(estate, host), READ_FENCE],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        ).stdout.strip()
+        said = ssh.ask(estate, host, READ_FENCE, TIMEOUT_SECONDS).stdout.strip()
     except subprocess.TimeoutExpired:
         return "unknown"
     if said == "closed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,24 @@ def command(
         options |= SHARED | {"ControlPath": shared}
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     return ["ssh", "-F", "none", "-i", str(estate.private_dir / "id_ed25519"), *words, f"root@{host.address}"]
+
+
+def ask(
+    estate: Estate, host: Host, remote: str, seconds: float, alias: Alias = "system", given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command on a host and wait for it; bytes that are no text are replaced.
+
+    ``given`` is what the command reads. Raises subprocess.TimeoutExpired after so many seconds.
+    """
+    return subprocess.run(
+        [*command(estate, host, alias), remote],
+        input=given,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=seconds,
+        check=False,
+    )
 
 
 def shared(words: list[str], socket: Path, *, master: bool) -> list[str]:

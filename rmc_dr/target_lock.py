@@ -96,15 +96,7 @@ def _holder(line: str) -> dict[str, Any]:
 def _remote(estate: Estate, host: Host, reach: Reach, script: str, line: str) -> str:
     alias: ssh.Alias = "rescue" if reach is Reach.RESCUE else "system"
     try:
-        done = subprocess.run(
-            [*ssh.command(estate, host, alias), script],
-            input=line + "\n",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        done = ssh.ask(estate, host, script, TIMEOUT_SECONDS, alias, line + "\n")
     except subprocess.TimeoutExpired:
         raise _unanswered(host, _("no answer within {n} s").format(n=TIMEOUT_SECONDS)) from None
     if done.returncode != 0:

@@ -150,11 +150,8 @@ def _first(hosts: Sequence[Host], read: Callable[[Host, float], Answer]) -> Answ
 
 def _on(estate: Estate, host: Host, command: str, seconds: float) -> str:
     """What a command prints on a host. Raises Silent."""
-    line = [*ssh.command(estate, host), command]
     try:
-        done = subprocess.run(
-            line, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
-        )
+        done = ssh.ask(estate, host, command, seconds)
     except subprocess.TimeoutExpired:
         raise Silent(_("no answer within {seconds} s").format(seconds=seconds)) from None
     if done.returncode != 0:

@@ -31,14 +31,7 @@ def observe_held(estate: Estate, hosts: Sequence[Host]) -> dict[str, str]:
 
 def _read(estate: Estate, host: Host) -> str | None:
     try:
-        done = subprocess.run(
-            [*ssh.command(estate, host), f"cat {HELD}"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        done = ssh.ask(estate, host, f"cat {HELD}", TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         return None
     return done.stdout if done.returncode == 0 else None

@@ -26,14 +26,7 @@ def observe_holdings(estate: Estate, hosts: Sequence[Host]) -> tuple[Holding, ..
 def observe_bytes(estate: Estate, host: Host) -> int | None:
     """How many bytes of data lie on a database host by now; None where it does not answer, or holds none."""
     try:
-        done = subprocess.run(
-            [*ssh.command(estate, host), BYTES],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        done = ssh.ask(estate, host, BYTES, TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         return None
     words = done.stdout.split()
@@ -41,17 +34,8 @@ def observe_bytes(estate: Estate, host: Host) -> int | None:
 
 
 def _holding(estate: Estate, host: Host) -> Holding | None:
-    command = [*ssh.command(estate, host), "python3 -"]
     try:
-        done = subprocess.run(
-            command,
-            input=PROGRAM.read_text(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        done = ssh.ask(estate, host, "python3 -", TIMEOUT_SECONDS, given=PROGRAM.read_text())
         said = json.loads(done.stdout) if done.returncode == 0 else None
     except (subprocess.TimeoutExpired, ValueError):
         return None

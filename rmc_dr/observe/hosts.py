@@ -46,11 +46,8 @@ def observe_host(estate: Estate, host: Host) -> HostObservation:
 def _reach(estate: Estate, host: Host) -> tuple[Reach, str]:
     for alias, reach in (("system", Reach.SYSTEM), ("rescue", Reach.RESCUE)):
         script = READ_IDENTITY + (READ_DATA.format(path=host.disk.data) if host.disk else "")
-        line = [*ssh.command(estate, host, alias), script]  # type: ignore[arg-type]
         try:
-            done = subprocess.run(
-                line, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
-            )
+            done = ssh.ask(estate, host, script, TIMEOUT_SECONDS, alias)  # type: ignore[arg-type]
         except subprocess.TimeoutExpired:
             return Reach.UNKNOWN, "ssh did not end in time"
         if done.returncode == 0:

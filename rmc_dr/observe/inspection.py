@@ -48,14 +48,7 @@ def observe_inspection(estate: Estate) -> Inspection | None:
         return None
     name = hosts[0].name
     try:
-        done = subprocess.run(
-            [*ssh.command(estate, hosts[0]), LOOK],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        done = ssh.ask(estate, hosts[0], LOOK, TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         return Inspection(name, "unknown", detail="ssh did not end in time")
     if done.returncode:

@@ -43,11 +43,8 @@ def observe_migrations(estate: Estate, primary: Host, app: Application) -> Ran:
     command = (
         f"cd / && PGOPTIONS='-c default_transaction_read_only=on -c statement_timeout=10s' {shlex.join(psql)}"
     )
-    line = [*ssh.command(estate, primary), command]
     try:
-        done = subprocess.run(
-            line, input=LOOK, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
+        done = ssh.ask(estate, primary, command, TIMEOUT_SECONDS, given=LOOK)
         said = "" if done.returncode == 0 else done.stderr.strip()[-200:] or f"exit {done.returncode}"
     except subprocess.TimeoutExpired:
         said = _("no answer within {seconds} s").format(seconds=TIMEOUT_SECONDS)

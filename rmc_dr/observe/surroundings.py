@@ -68,11 +68,9 @@ def _room(estate: Estate) -> Iterator[tuple[str, Room]]:
 
 
 def _disk(estate: Estate, host: Host, path: str) -> Room | None:
-    line = [*ssh.command(estate, host), DISK.format(path=path)]
     try:
-        done = subprocess.run(
-            line, capture_output=True, text=True, errors="replace", timeout=SSH_SECONDS, check=True
-        )
+        done = ssh.ask(estate, host, DISK.format(path=path), SSH_SECONDS)
+        done.check_returncode()
         free, blocks, size = (int(word) for word in done.stdout.split())
     except (subprocess.SubprocessError, ValueError):
         return None
