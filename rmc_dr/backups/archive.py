@@ -34,6 +34,12 @@ def place(name: str) -> tuple[int, int]:
     return int(name[:8], 16), int(name[8:16], 16) * PER_HIGH + int(name[16:], 16)
 
 
+def position(lsn: str) -> int:
+    """The byte that an LSN such as 1/2C000028 names. Raises ValueError."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
 def segment(timeline: int, number: int) -> str:
     """The name of a segment."""
     high, low = divmod(number, PER_HIGH)

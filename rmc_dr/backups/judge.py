@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import Protocol
 
 from rmc_dr.backups.archive import place
 from rmc_dr.backups.seen import BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
@@ -65,9 +66,16 @@ class Remark:
     text: str
 
 
-def level(found: Sequence[Remark]) -> Level:
+class Graded(Protocol):
+    """What is not as it should be, and how badly."""
+
+    @property
+    def level(self) -> Level: ...
+
+
+def level(found: Iterable[Graded]) -> Level:
     """The worst of them."""
-    return max((remark.level for remark in found), key=WEIGHT.__getitem__, default=Level.OK)
+    return max((one.level for one in found), key=WEIGHT.__getitem__, default=Level.OK)
 
 
 def remarks(seen: BackupsObservation, limits: Limits) -> list[Remark]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rmc_dr.backups.archive import Gap, gaps, lacking, place
+from rmc_dr.backups.archive import Gap, gaps, lacking, place, position
 from rmc_dr.backups.surroundings import Lineage, Surroundings
 
 
@@ -171,7 +171,7 @@ def read_info(document: Sequence[Mapping[str, Any]], stanza: str) -> tuple[Datab
                     archive=archives.get(key, f"{base['version']}-{base['id']}"),
                     cluster=str(base["system-id"]),
                     damaged=bool(backup.get("error")),
-                    stop=_position(backup.get("lsn", {}).get("stop")),
+                    stop=position(stop) if (stop := backup.get("lsn", {}).get("stop")) else None,
                 )
             )
     return tuple(sorted(found, key=lambda backup: backup.stopped))
@@ -192,14 +192,6 @@ def read_snapshots(document: Sequence[Mapping[str, Any]]) -> tuple[FileSnapshot,
         for snapshot in document
     ]
     return tuple(sorted(found, key=lambda snapshot: snapshot.taken))
-
-
-def _position(lsn: str | None) -> int | None:
-    """The byte that an LSN such as 1/2C000028 names."""
-    if not lsn:
-        return None
-    high, _slash, low = lsn.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _time(seconds: int) -> datetime:

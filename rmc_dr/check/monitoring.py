@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rmc_dr.backups import Level
-from rmc_dr.backups.judge import WEIGHT
+from rmc_dr.backups import Level, level
 from rmc_dr.check.findings import Finding
 from rmc_dr.check.seen import Seen
 from rmc_dr.i18n import _
@@ -16,18 +15,14 @@ SHOWN = 5
 PREFIX = "rmc_dr_check"
 
 
-def worst(found: Sequence[Finding]) -> Level:
-    return max((finding.level for finding in found), key=WEIGHT.__getitem__, default=Level.OK)
-
-
 def nagios(found: Sequence[Finding], seconds: float) -> str:
     """The first findings in words, all of them in numbers."""
     said = "; ".join(f"{one.code}: {one.text}" for one in found[:SHOWN]) or _("all is well")
     if len(found) > SHOWN:
         said += _("; and {count} more").format(count=len(found) - SHOWN)
-    counts = [(level, sum(one.level is level for one in found)) for level in Level if level is not Level.OK]
-    numbers = " ".join(f"{level.name.lower()}={count}" for level, count in counts)
-    return f"RMC-DR {worst(found).name}: {_one_line(said)} | {numbers} seconds={seconds:g}s"
+    counts = [(grade, sum(one.level is grade for one in found)) for grade in Level if grade is not Level.OK]
+    numbers = " ".join(f"{grade.name.lower()}={count}" for grade, count in counts)
+    return f"RMC-DR {level(found).name}: {_one_line(said)} | {numbers} seconds={seconds:g}s"
 
 
 def unknown(said: str) -> str:
@@ -44,7 +39,7 @@ def prometheus(seen: Seen, found: Sequence[Finding], estate: str) -> str:
     """Levels as Nagios counts them; each finding as a gauge of 1, and what was measured beside it."""
     label = {"estate": estate}
     lines = [
-        *gauge(f"{PREFIX}_level", [(label, float(worst(found)))], digits=0),
+        *gauge(f"{PREFIX}_level", [(label, float(level(found)))], digits=0),
         *gauge(f"{PREFIX}_timestamp_seconds", [(label, seen.at.timestamp())]),
         *gauge(f"{PREFIX}_duration_seconds", [(label, seen.seconds)]),
     ]

@@ -133,12 +133,13 @@ def _line(context: Context, textfile: Path | None) -> int:
 
         click.echo(unknown(str(error)))
         return UNKNOWN
-    from rmc_dr.check.monitoring import nagios, worst
+    from rmc_dr.backups import level
+    from rmc_dr.check.monitoring import nagios
 
     if textfile:
         _write(textfile, estate, seen, found)
     click.echo(nagios(found, seen.seconds))
-    return int(worst(found))
+    return int(level(found))
 
 
 def _write(path: Path, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
@@ -149,12 +150,12 @@ def _write(path: Path, estate: Estate, seen: Seen, found: Sequence[Finding]) -> 
 
 
 def _print_json(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
-    from rmc_dr.check.monitoring import worst
+    from rmc_dr.backups import level
 
     context.emit(
         {
             "estate": estate.name,
-            "level": worst(found).name,
+            "level": level(found).name,
             "findings": [_plain(seen, finding) for finding in found],
             "seen": asdict(seen),
         }

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from rmc_dr.backups import Archiver
+from rmc_dr.backups.archive import position
 from rmc_dr.errors import BadInput, Locked
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
@@ -304,13 +305,8 @@ def _forks(cursor: psycopg.Cursor[dict[str, Any]], timeline: int) -> tuple[tuple
     except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName):
         return None
     lines = [line.split() for line in ((row or {}).get("history") or "").splitlines()]
-    forks = [(int(words[0]), _position(words[1])) for words in lines if len(words) > 1 and words[0].isdigit()]
+    forks = [(int(words[0]), position(words[1])) for words in lines if len(words) > 1 and words[0].isdigit()]
     return tuple(forks) or None
-
-
-def _position(lsn: str) -> int:
-    high, low = lsn.split("/")
-    return (int(high, 16) << 32) + int(low, 16)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rmc_dr.backups.archive import position
 from rmc_dr.timeline.text import lines
 
-LSN = re.compile(r"^([0-9A-F]{1,8})/([0-9A-F]{1,8})$")
+LSN = re.compile(r"^[0-9A-F]{1,8}/[0-9A-F]{1,8}$")
 SEGMENT = re.compile(r"^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})$")
 CONTROL = re.compile(
     rb"^(?:Latest checkpoint location|Minimum recovery ending location):\s+([0-9A-F]+/[0-9A-F]+)"
@@ -58,12 +59,12 @@ class Attachments:
 def standing(host: str, replication: bytes | None, control: bytes | None) -> Standing:
     """Out of what a database host said; whatever cannot be read is unknown."""
     said = _document(replication)
-    if (at := position(said.get("lsn"))) is not None:
+    if (at := _position(said.get("lsn"))) is not None:
         archiver = said.get("archiver")
         wal = archiver.get("last_archived_wal") if isinstance(archiver, Mapping) else None
         return Standing(host, said.get("standby") is False, at, segment_end(wal, said.get("segment_bytes")))
     found = [CONTROL.match(line) for line in (control or b"").splitlines()]
-    places = [position(match[1].decode()) for match in found if match]
+    places = [_position(match[1].decode()) for match in found if match]
     known = [place for place in places if place]
     return Standing(host, None, max(known, default=None), None, least=bool(known))
 
@@ -79,10 +80,8 @@ def unarchived(standings: Iterable[Standing]) -> Unarchived:
     return Unarchived(newest.lsn, newest.host, archived, behind, newest.least)
 
 
-def position(said: Any) -> int | None:
-    """``0/7000028`` as a number."""
-    found = LSN.match(said) if isinstance(said, str) else None
-    return (int(found[1], 16) << 32) + int(found[2], 16) if found else None
+def _position(said: Any) -> int | None:
+    return position(said) if isinstance(said, str) and LSN.match(said) else None
 
 
 def segment_end(name: Any, size: Any = None) -> int | None:
