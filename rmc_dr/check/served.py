@@ -10,11 +10,9 @@ from rmc_dr.check.probe import why
 from rmc_dr.check.roads import Road
 from rmc_dr.check.seen import Certificate, Reached, Way
 from rmc_dr.i18n import _
+from rmc_dr.observe.handshake import SECONDS, speaks_tls
 
-SECONDS = 3
 DAY = 86400
-# PostgreSQL speaks TLS only when it is asked to: a length of 8, and a number that stands for the question.
-SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 
 
 def visit(road: Road, trust: ssl.SSLContext) -> tuple[Reached, Certificate | None]:
@@ -27,7 +25,7 @@ def visit(road: Road, trust: ssl.SSLContext) -> tuple[Reached, Certificate | Non
     with plain:
         reached = Reached(Way.OPEN, _ms(began))
         try:
-            if road.service == "postgresql" and not _asked_for_tls(plain):
+            if road.service == "postgresql" and not speaks_tls(plain):
                 return reached, Certificate(road.to, road.service, None, _("no TLS is spoken"))
             with trust.wrap_socket(plain, server_hostname=road.to) as secure:
                 return reached, Certificate(road.to, road.service, _days(secure))
@@ -35,11 +33,6 @@ def visit(road: Road, trust: ssl.SSLContext) -> tuple[Reached, Certificate | Non
             return reached, Certificate(road.to, road.service, None, error.verify_message)
         except OSError as error:
             return Reached(Way.OPEN, reached.ms, str(error)[:200] or type(error).__name__), None
-
-
-def _asked_for_tls(plain: socket.socket) -> bool:
-    plain.sendall(SSL_REQUEST)
-    return plain.recv(1) == b"S"
 
 
 def _days(secure: ssl.SSLSocket) -> float:

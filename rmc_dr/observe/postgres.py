@@ -19,7 +19,7 @@ from rmc_dr.backups.archive import position
 from rmc_dr.errors import BadInput, Locked
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
-from rmc_dr.observe.certificates import distrust
+from rmc_dr.observe.handshake import distrust
 from rmc_dr.pair import Node, Replica, Role, Slot
 
 USER = "rmc_dr"

@@ -23,7 +23,7 @@ from rmc_dr.backups import Level, Lineage, Room, Surroundings, faults
 from rmc_dr.backups.archive import segment
 from rmc_dr.backups.seen import read_info
 from rmc_dr.estate import Estate, Host
-from rmc_dr.observe import certificates
+from rmc_dr.observe import certificates, handshake
 from rmc_dr.store import check, probes
 from rmc_dr.store.attempt import Attempt
 
@@ -128,7 +128,7 @@ def postgres(folder: Path, certificate: str, key: str, tls_too: bool = True) -> 
         def serve() -> None:
             plain, _address = listener.accept()
             with plain:
-                assert plain.recv(8) == certificates.SSL_REQUEST
+                assert plain.recv(8) == handshake.SSL_REQUEST
                 plain.sendall(b"S" if tls_too else b"N")
                 with suppress(OSError):
                     context.wrap_socket(plain, server_side=True).close()
@@ -158,7 +158,7 @@ def test_why_postgresql_is_not_trusted(
     estate: Estate, tmp_path: Path, authority: dict[str, str], days: int, said: str
 ) -> None:
     with postgres(tmp_path, *issue(authority, NAMES, timedelta(days=days))) as port:
-        found = certificates.distrust(*at(estate, port, authority))
+        found = handshake.distrust(*at(estate, port, authority))
     assert (said in found, bool(found)) == (True, bool(said))
 
 
@@ -169,15 +169,15 @@ def test_the_end_is_read_of_a_certificate_that_nobody_may_trust(
     certificate, key = issue(authority, NAMES, timedelta(days=days))
     with postgres(tmp_path, certificate, key) as port:
         moved, host = at(estate, port, authority)
-        ends = certificates._shown(certificates._of(moved, host), True)
+        ends = certificates._shown(handshake.of_database(moved, host), True)
     assert ends == x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
 def test_who_shows_none_is_left_out(estate: Estate, tmp_path: Path, authority: dict[str, str]) -> None:
     with postgres(tmp_path, *issue(authority, NAMES, timedelta(days=9)), tls_too=False) as port:
         moved, host = at(estate, port, authority)
-        assert certificates._shown(certificates._of(moved, host), True) is None
-    assert certificates.distrust(moved, host) == ""
+        assert certificates._shown(handshake.of_database(moved, host), True) is None
+    assert handshake.distrust(moved, host) == ""
 
 
 def test_this_machines_own_certificate_is_looked_at(estate: Estate, authority: dict[str, str]) -> None:
