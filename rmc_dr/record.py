@@ -29,6 +29,7 @@ from rmc_dr.journal import Journal as AnyJournal
 from rmc_dr.journal import boot_id, plain, sync_folder
 from rmc_dr.lines import Scan, scan, to_line
 from rmc_dr.model import Plan, Request
+from rmc_dr.names import fitting
 from rmc_dr.redact import Redactor
 
 __all__ = [
@@ -191,10 +192,7 @@ def superseded(found: Iterable[RunSummary]) -> frozenset[str]:
 def find(run_id: str) -> Path:
     """The folder of a run, by its name, a unique part of it, or `last`. Raises BadInput."""
     names = [run.name for run in _folders()]
-    if run_id == "last":
-        matches = names[:1]
-    else:
-        matches = [run_id] if run_id in names else [name for name in names if run_id and run_id in name]
+    matches = fitting(run_id, names)
     if len(matches) != 1:
         raise BadInput(
             "unknown-run",

@@ -19,6 +19,7 @@ from typing import Any
 from rmc_dr import content, locks
 from rmc_dr.errors import BadInput, Locked
 from rmc_dr.i18n import _
+from rmc_dr.names import fitting
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
@@ -78,13 +79,8 @@ def all_of(estate: str) -> list[Kept]:
 
 def find(estate: str, name: str) -> Kept:
     """One collection by its name, a unique part of it, or `last`. Raises BadInput."""
-    everything = all_of(estate)
-    if name == "last":
-        matches = everything[:1]
-    else:
-        matches = [kept for kept in everything if kept.id == name] or [
-            kept for kept in everything if name and name in kept.id
-        ]
+    everything = {kept.id: kept for kept in all_of(estate)}
+    matches = fitting(name, list(everything))
     if len(matches) != 1:
         raise BadInput(
             "unknown-evidence",
@@ -93,7 +89,7 @@ def find(estate: str, name: str) -> Kept:
             else _("{id} fits {count} collections.").format(id=name, count=len(matches)),
             _("`rmc-dr evidence list` names them; give a whole name, a unique part of one, or `last`."),
         )
-    return matches[0]
+    return everything[matches[0]]
 
 
 def files(path: Path) -> Iterator[str]:

@@ -24,6 +24,7 @@ from rmc_dr.i18n import _
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.journal import NAME, Journal, sync_folder
 from rmc_dr.lines import Scan, scan
+from rmc_dr.names import fitting
 from rmc_dr.redact import Redactor
 
 WAIT_SECONDS = 5.0
@@ -183,9 +184,7 @@ def open_incident(estate: str) -> IncidentState | None:
 
 def find(name: str) -> str:
     """An incident by its name, a unique part of it, or `last`. Raises BadInput."""
-    names = [one.incident for one in incidents()]
-    matches = names[:1] if name == "last" else [one for one in names if name and name in one]
-    matches = [name] if name in names else matches
+    matches = fitting(name, [one.incident for one in incidents()])
     if len(matches) != 1:
         raise BadInput(
             "unknown-incident",

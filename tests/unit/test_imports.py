@@ -49,8 +49,8 @@ PURE_TRIAGE = {
 }
 READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {
-    "content", "errors", "history", "i18n", "incident", "journal", "lines", "locks", "model", "record",
-    "redact", "report", "retold", "strict", "words",
+    "content", "errors", "history", "i18n", "incident", "journal", "lines", "locks", "model", "names",
+    "record", "redact", "report", "retold", "strict", "words",
 }  # fmt: skip
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
 
