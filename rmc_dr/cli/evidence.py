@@ -145,7 +145,8 @@ def list_(context: Context, /, as_json: bool) -> None:
 
 def _row(kept: Kept) -> dict[str, Any]:
     from rmc_dr.evidence import copy, custody, manifest
-    from rmc_dr.evidence.folder import COLLECTING, read_json
+    from rmc_dr.evidence.folder import COLLECTING
+    from rmc_dr.files import read_json
 
     try:
         sealed = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)

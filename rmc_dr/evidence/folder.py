@@ -6,7 +6,6 @@ was asked for; `manifest.json` and its signature seal it; `custody.jsonl` says w
 
 from __future__ import annotations
 
-import json
 import os
 import secrets as random
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rmc_dr import content, locks
 from rmc_dr.errors import BadInput, Locked
@@ -100,15 +98,6 @@ def files(path: Path) -> Iterator[str]:
             relative = str(Path(where, name).relative_to(path))
             if relative not in OWN:
                 yield relative
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A small document; empty where it is not there or is none."""
-    try:
-        raw = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return raw if isinstance(raw, dict) else {}
 
 
 def _busy(name: str, pid: str) -> Locked:

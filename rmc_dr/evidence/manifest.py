@@ -13,10 +13,10 @@ from typing import Any
 from rmc_dr.estate import Estate
 from rmc_dr.evidence import sign
 from rmc_dr.evidence.collect import Piece
-from rmc_dr.evidence.folder import COLLECTING, MANIFEST, Kept, read_json
+from rmc_dr.evidence.folder import COLLECTING, MANIFEST, Kept
 from rmc_dr.evidence.line import Clock
 from rmc_dr.evidence.sources import Task
-from rmc_dr.files import write_atomically
+from rmc_dr.files import read_json, write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit.place import digest
 

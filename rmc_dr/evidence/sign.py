@@ -7,9 +7,9 @@ from pathlib import Path
 from rmc_dr import scratch
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate
+from rmc_dr.files import sync
 from rmc_dr.i18n import _
 from rmc_dr.kit import signature
-from rmc_dr.kit.place import sync
 from rmc_dr.secrets import EVIDENCE_SIGNER as SIGNER
 
 

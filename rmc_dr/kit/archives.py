@@ -12,6 +12,7 @@ from pathlib import Path
 from rmc_dr import content, migrations
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.estate import Estate
+from rmc_dr.files import sync
 from rmc_dr.i18n import _
 from rmc_dr.kit import place
 from rmc_dr.kit.place import Say
@@ -94,7 +95,7 @@ def fetch(artifact: Artifact, say: Say) -> Path:
             ),
             _("Do not use it. Compare with the publisher's checksum before changing rmc_dr/kit/archives.py."),
         )
-    place.sync(fetched)
+    sync(fetched)
     fetched.rename(target)
     place.remove(scratch)
     return target

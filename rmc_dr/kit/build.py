@@ -18,6 +18,7 @@ from rmc_dr import __version__, content
 from rmc_dr import estate as estates
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
+from rmc_dr.files import sync
 from rmc_dr.i18n import _
 from rmc_dr.kit import archives, images, packages, place, signature, verify
 from rmc_dr.kit.manifest import FORMAT, NAME, Document, KitFile, Manifest, Versions, render
@@ -212,11 +213,11 @@ def _take_place(draft: Path, kit: Path) -> None:
     """The new kit takes the old one's name in one step: whoever looks finds one or the other, whole."""
     if kit.exists():
         _exchange(draft, kit)
-        place.sync(kit.parent)
+        sync(kit.parent)
         place.remove(draft)
     else:
         draft.rename(kit)
-        place.sync(kit.parent)
+        sync(kit.parent)
 
 
 def _exchange(one: Path, other: Path) -> None:

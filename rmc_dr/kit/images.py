@@ -19,6 +19,7 @@ from typing import Any
 from rmc_dr import content, runner
 from rmc_dr.errors import Error
 from rmc_dr.estate import Estate, Host
+from rmc_dr.files import sync
 from rmc_dr.i18n import _
 from rmc_dr.kit import place, sealed
 from rmc_dr.kit.packages import PLAYBOOK, PackageFolder
@@ -294,7 +295,7 @@ def _pack(name: str, key: str, tree: Path) -> None:
         "--exclude=./run/*", "--exclude=./proc/*", "--exclude=./sys/*", ".",
         code="kit-image", hint=_("Look for room on the disk, then run `kit build` again."),
     )  # fmt: skip
-    place.sync(draft)
+    sync(draft)
     debian = (tree / "etc/debian_version").read_text().strip()
     versions = installed((tree / "var/lib/dpkg/status").read_text())
     image = Image(name, target, place.digest(draft), draft.stat().st_size, debian, versions)

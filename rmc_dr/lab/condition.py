@@ -10,9 +10,10 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rmc_dr.files import read_json
 from rmc_dr.lab import disks
 from rmc_dr.lab.hardware import Hardware
-from rmc_dr.lab.place import host_folder, read_state, write_state
+from rmc_dr.lab.place import host_folder, write_state
 
 FILE = "condition.json"
 INSTALLING = "install"
@@ -35,7 +36,7 @@ class Condition:
 
 def of(machine: Hardware) -> Condition:
     """What is known of the host as it is now; what was noted of an earlier installation does not count."""
-    noted: dict[str, Any] = read_state(host_folder(machine.name) / FILE)
+    noted: dict[str, Any] = read_json(host_folder(machine.name) / FILE)
     root = root_uuid(machine)
     if not noted or noted.get("broken") == INSTALLING or root is None:
         return Condition(root, broken=noted.get("broken", INSTALLING))

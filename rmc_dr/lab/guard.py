@@ -9,10 +9,11 @@ from pathlib import Path
 from rmc_dr import content
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
+from rmc_dr.files import read_json
 from rmc_dr.i18n import _
 from rmc_dr.lab import cgroups, disks, hardware
 from rmc_dr.lab.hardware import Hardware
-from rmc_dr.lab.place import host_folder, read_state
+from rmc_dr.lab.place import host_folder
 
 TREE_STATE = "tree.json"
 
@@ -113,5 +114,5 @@ def _is_own(name: str, root: RootMount) -> bool:
         backing = disks.all_attached().get(Path("/dev", device))
         return backing is not None and place in backing.parents
     # A builder of the kit: its tree may lie behind a mount point, which the inner path lacks.
-    tree = read_state(place / TREE_STATE).get("tree", "")
+    tree = read_json(place / TREE_STATE).get("tree", "")
     return root.inner != Path("/") and str(tree).endswith(str(root.inner))

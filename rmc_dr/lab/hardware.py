@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Host
+from rmc_dr.files import read_json
 from rmc_dr.i18n import _
 from rmc_dr.lab import disks
-from rmc_dr.lab.place import host_folder, read_state, write_state
+from rmc_dr.lab.place import host_folder, write_state
 
 FILE = "hardware.json"
 
@@ -50,7 +51,7 @@ def make(host: Host) -> Hardware:
 def of(name: str) -> Hardware:
     """The lab's machine of that name. Raises Refused `lab-foreign-target` where the lab has none."""
     try:
-        return Hardware(**read_state(host_folder(name) / FILE))
+        return Hardware(**read_json(host_folder(name) / FILE))
     except TypeError:
         raise Refused(
             "lab-foreign-target",

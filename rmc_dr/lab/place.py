@@ -65,15 +65,6 @@ def only_one_command() -> AbstractContextManager[None]:
     return only_one(folder() / "locks" / "command", "lab-busy", busy)
 
 
-def read_state(path: Path) -> dict[str, Any]:
-    """A small state file; one that is missing or torn says nothing."""
-    try:
-        state = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(state), 0o644)

@@ -11,9 +11,10 @@ from rmc_dr import estate as estates
 from rmc_dr import secrets, ssh
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
+from rmc_dr.files import read_json
 from rmc_dr.i18n import _
 from rmc_dr.lab import cgroups, network
-from rmc_dr.lab.place import folder, read_state, write_state
+from rmc_dr.lab.place import folder, write_state
 
 FILE = "lab.json"
 
@@ -21,7 +22,7 @@ FILE = "lab.json"
 def require_up(estate: Estate) -> None:
     """Raises Refused `lab-down` at once where no host of the lab can be reached from here."""
     running = [host.name for host in own_hosts(estate) if cgroups.leader(host.name) is not None]
-    if read_state(folder() / FILE).get("up") and network.is_up(estate.config.network):
+    if read_json(folder() / FILE).get("up") and network.is_up(estate.config.network):
         return
     message = _("The lab is down.") if not running else _("The lab runs in another network namespace.")
     raise Refused("lab-down", message, _("Start it with `rmc-dr lab up`."))
@@ -34,7 +35,7 @@ def own_hosts(estate: Estate) -> list[Host]:
 
 def take(estate: Estate) -> None:
     """Make the lab this inventory's. Raises Refused `lab-second` while another one's hosts run."""
-    owner = read_state(folder() / FILE).get("inventory")
+    owner = read_json(folder() / FILE).get("inventory")
     if owner not in (None, str(estate.inventory.resolve())) and running():
         raise Refused(
             "lab-second",
@@ -47,12 +48,12 @@ def take(estate: Estate) -> None:
 
 
 def mark(**changes: Any) -> None:
-    write_state(folder() / FILE, {**read_state(folder() / FILE), **changes})
+    write_state(folder() / FILE, {**read_json(folder() / FILE), **changes})
 
 
 def release_network() -> None:
     """Remove the bridge, unless the lab is up or some machine still runs."""
-    if not read_state(folder() / FILE).get("up") and not running():
+    if not read_json(folder() / FILE).get("up") and not running():
         network.down()
 
 

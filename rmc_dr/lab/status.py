@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate
+from rmc_dr.files import read_json
 from rmc_dr.lab import condition, disks, faults, hardware, machine, network, presence
-from rmc_dr.lab.place import folder, read_state
+from rmc_dr.lab.place import folder
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LabStatus:
 
 def status(estate: Estate) -> LabStatus:
     """Reads only."""
-    up = bool(read_state(folder() / presence.FILE).get("up")) and network.is_up(estate.config.network)
+    up = bool(read_json(folder() / presence.FILE).get("up")) and network.is_up(estate.config.network)
     return LabStatus(up, tuple(_host(host.name, host.address) for host in presence.own_hosts(estate)))
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rmc_dr import content
+from rmc_dr import content, files
 from rmc_dr.errors import Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.lab import condition, disks, faults, guard, hardware, place, up
@@ -253,4 +253,4 @@ def test_one_command_at_a_time():
 
 def test_a_torn_state_file_says_nothing(tmp_path: Path):
     (tmp_path / "x.json").write_text('{"up": tr')
-    assert place.read_state(tmp_path / "x.json") == {}
+    assert files.read_json(tmp_path / "x.json") == {}
