@@ -232,7 +232,7 @@ def expire(estate: Estate, on_event: OnEvent) -> Keeping:
             estate.name, Entry("expire", started, datetime.now(UTC), ok, host=host, about=about)
         )
     if not ok:
-        said = outcome.failures[0].message if outcome.failures else outcome.status
+        said = outcome.said
         raise Error(
             "expire-failed",
             _("The expiry did not end well: {said}").format(said=said),

@@ -337,7 +337,7 @@ def _undo(work: Work, app: Application, prepared: Prepared, tried: Pass) -> tupl
     )
     if outcome.status == "ok":
         return True, [_("Its migrations were taken back: {names}.").format(names=names)]
-    said = outcome.failures[0].message if outcome.failures else outcome.status
+    said = outcome.said
     return False, [
         _("Its migrations could not be taken back ({said}): {names}.").format(said=said, names=names)
     ]

@@ -106,7 +106,7 @@ def _play(estate: Estate, host: Host, playbook: str, on_event: Callable[..., Any
             _("`rmc-dr fence status {host}` tells; give the same command again.").format(host=host.name),
         )
     if outcome.status != "ok":
-        said = outcome.failures[0].message if outcome.failures else outcome.status
+        said = outcome.said
         raise Error(
             "fence-not-released",
             _("The fence of {host} is not released: {said}").format(host=host.name, said=said),

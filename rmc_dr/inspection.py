@@ -226,6 +226,5 @@ def _log(name: str) -> Path:
 
 
 def _said(outcome: Outcome) -> str:
-    if outcome.failures:
-        return outcome.failures[0].message
-    return _("it does not answer") if outcome.status == "ok" else outcome.status
+    silent = outcome.status == "ok" and not outcome.failures
+    return _("it does not answer") if silent else outcome.said

@@ -73,8 +73,8 @@ def deliver(estate: str, addresses: Sequence[str], patience: float = PATIENCE_SE
         try:
             busy = _("Process {pid} carries the news of this estate.")
             with locks.only_one(content.STATE / "locks" / LOCK.format(estate=estate), "news-locked", busy):
-                while _due(estate, known, patience):
-                    _round(_due(estate, known, 0.0), known)
+                while parcels := _due(estate, known, patience):
+                    _round([parcel for parcel in parcels if parcel.at <= datetime.now(UTC)], known)
                     time.sleep(LOOK_SECONDS)
         except Locked:
             return
@@ -121,8 +121,3 @@ def _walk(parcels: Sequence[Parcel], addresses: dict[str, str]) -> None:
         append(parcel.incident, (), event, notice=parcel.notice.seq, to=parcel.to, attempt=parcel.attempt)
         if not taken:
             return
-
-
-def undelivered(state: IncidentState, addresses: Sequence[str], now: datetime) -> list[str]:
-    """The receivers that lack something still."""
-    return sorted({parcel.to for parcel in waiting(state, notify.labels(addresses), now)})

@@ -51,6 +51,11 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
 
+    @property
+    def said(self) -> str:
+        """Why it did not end well: the first failure's words, else its status."""
+        return self.failures[0].message if self.failures else self.status
+
 
 class _Listener:
     """Turns Ansible's events into journal events and keeps what the outcome needs."""

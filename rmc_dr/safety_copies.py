@@ -56,7 +56,7 @@ def _play(estate: Estate, on_event: OnEvent, *, release: bool) -> list[SafetyCop
         log=content.STATE / "restores" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-release.log",
     )
     if outcome.status != "ok":
-        said = outcome.failures[0].message if outcome.failures else outcome.status
+        said = outcome.said
         raise Error(
             "copies-unknown",
             _("The safety copies could not be looked at: {said}").format(said=said),

@@ -56,7 +56,7 @@ def _play(estate: Estate, moment: Moment, *, look: bool) -> Rewound:
         if isinstance(facts, Mapping) and "rewound" in facts
     ]
     if outcome.status != "ok" or not told:
-        said = outcome.failures[0].message if outcome.failures else outcome.status
+        said = outcome.said
         raise Error(
             "not-rewound",
             _("The store could not be rewound: {said}").format(said=said.rstrip(".") + "."),

@@ -247,7 +247,7 @@ def _tell(context: Context, estate: Estate, news: News) -> None:
         if not findings:
             continue
         if context.json:
-            _print_events(news, word, findings)
+            _print_events(context, news, word, findings)
         else:
             for line in _lines(estate, word, findings):
                 click.echo(line)
@@ -255,12 +255,9 @@ def _tell(context: Context, estate: Estate, news: News) -> None:
             click.echo(_("The bad news could not be sent: {said}").format(said=failed), err=True)
 
 
-def _print_events(news: News, word: str, findings: Sequence[Finding]) -> None:
-    import json
-
+def _print_events(context: Context, news: News, word: str, findings: Sequence[Finding]) -> None:
     for finding in findings:
-        event = {"event": word, "at": news.seen.at.isoformat(), **_plain(news.seen, finding)}
-        click.echo(json.dumps(event, ensure_ascii=False, default=str))
+        context.emit_event(word, {"at": news.seen.at.isoformat(), **_plain(news.seen, finding)})
 
 
 def _lines(estate: Estate, word: str, findings: Sequence[Finding]) -> list[str]:

@@ -75,9 +75,11 @@ class Context:
         """Print one JSON document."""
         click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
 
-    def emit_line(self, data: Any) -> None:
-        """Print one JSON document as a line among others."""
-        click.echo(json.dumps(data, ensure_ascii=False, default=str))
+    def emit_event(self, event: str, said: Any, **more: Any) -> None:
+        """Print what happened as one JSON line among others."""
+        from rmc_dr.journal import plain
+
+        click.echo(json.dumps({"event": event, **plain(said), **more}, ensure_ascii=False))
 
 
 pass_context = click.make_pass_decorator(Context, ensure=True)

@@ -49,7 +49,7 @@ def switchover(
     confirm(move.candidate, yes)
     done = story.switchover(estate, move.candidate, listeners(context), skip_preserve)
     if context.json:
-        _emit("switchover", done)
+        context.emit_event("switchover", done)
         return
     context.console.print(
         _("{host} is the primary; the pair is {verdict}.").format(host=done.primary, verdict=done.verdict)
@@ -100,7 +100,7 @@ def failover(
     confirm(move.candidate, yes)
     done = story.failover(estate, move.candidate, accept_loss, listeners(context), skip_preserve)
     if context.json:
-        _emit("failover", done)
+        context.emit_event("failover", done)
         return
     context.console.print(
         _("{host} is the primary; the pair is {verdict}.").format(host=done.primary, verdict=done.verdict)
@@ -143,7 +143,7 @@ def reinit(
     confirm(host, yes)
     done = story.reinit(estate, host, listeners(context), skip_preserve)
     if context.json:
-        _emit("reinit", done)
+        context.emit_event("reinit", done)
         return
     context.console.print(
         _("{host} is a new copy of {primary}; the pair is {verdict}.").format(
@@ -158,17 +158,9 @@ def reinit(
         )
 
 
-def _emit(event: str, done: object) -> None:
-    import json
-
-    from rmc_dr.record import plain
-
-    click.echo(json.dumps({"event": event, **plain(done)}, ensure_ascii=False))
-
-
 def _show_move(context: Context, move: Failover) -> None:
     if context.json:
-        _emit("move", move)
+        context.emit_event("move", move)
         return
     from rich.table import Table
 

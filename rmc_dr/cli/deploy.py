@@ -157,10 +157,9 @@ def _asked(terms: Terms) -> Terms:
 def _show_plan(context: Context, prepared: Prepared) -> None:
     from rmc_dr.cli.rebuild import show_plan
     from rmc_dr.migrations import final
-    from rmc_dr.record import plain
 
     if context.json:
-        context.emit_line({"event": "plan", **plain(prepared), "final": final(prepared.migrations)})
+        context.emit_event("plan", prepared, final=final(prepared.migrations))
         return
     show_plan(context, prepared.plan)
     lines = [
@@ -196,10 +195,9 @@ def _window(window: Window | None) -> str:
 
 
 def _show(context: Context, done: Deployed) -> None:
-    from rmc_dr.record import plain
 
     if context.json:
-        context.emit_line({"event": "deploy", **plain(done)})
+        context.emit_event("deploy", done)
         return
     for check in done.checks:
         context.console.print(_("  proven: {check}").format(check=check.name), markup=False)

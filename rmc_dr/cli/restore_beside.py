@@ -27,6 +27,8 @@ def inspect(
     break_lock: str | None,
 ) -> None:
     """Bring the backup back on the verification host, and say what can be done with it."""
+    from dataclasses import asdict
+
     from rmc_dr import inspection as story
     from rmc_dr.cli.rebuild import confirm
     from rmc_dr.plans.restore_database import refuse_unarchived
@@ -41,7 +43,7 @@ def inspect(
         confirm(plan.host, yes)
     stands = story.begin(estate, plan, teller(context), break_lock)
     if context.json:
-        context.emit(as_document(stands))
+        context.emit(asdict(stands))
         return
     console = context.console
     console.print(
@@ -62,12 +64,14 @@ def inspect(
 
 
 def _show_plan(context: Context, plan: InspectionPlan, plan_only: bool) -> None:
+    from dataclasses import asdict
+
     from rmc_dr.words import size
 
     if context.json:
         if plan_only:
             document = {"host": plan.host, "to": str(plan.to), "backup": plan.label or None}
-            replaces = as_document(plan.replaces) if plan.replaces else None
+            replaces = asdict(plan.replaces) if plan.replaces else None
             context.emit({**document, "room_bytes": plan.room_bytes, "replaces": replaces})
         return
     context.console.print(
@@ -99,12 +103,6 @@ def describe(seen: Inspection) -> str:
     return _("{host}: the inspected copy as of {moment} ({size})").format(
         host=seen.host, moment=_spoken(seen.to), size=size(seen.bytes)
     )
-
-
-def as_document(seen: Inspection) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(seen)
 
 
 @click.command(help=_("Look with psql into the backup that --inspect brought back; it takes no writes."))

@@ -93,11 +93,7 @@ def restart(
 
 def _show(context: Context, event: str, done: Served) -> None:
     if context.json:
-        import json
-
-        from rmc_dr.record import plain
-
-        click.echo(json.dumps({"event": event, **plain(done)}, ensure_ascii=False))
+        context.emit_event(event, done)
         return
     for host, users in done.users.items():
         serves = _("serves its applications") if done.serving[host] else _("does not serve")
