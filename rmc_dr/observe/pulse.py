@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,35 +10,24 @@ from types import TracebackType
 import httpx
 
 from rmc_dr.errors import BadInput
-from rmc_dr.estate import Estate, Host
+from rmc_dr.estate import Host
 from rmc_dr.https import Https
+from rmc_dr.observe.vigil import Vigil
 
 READY = "/health/ready"
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 
 
-class Pulse:
+class Pulse(Vigil):
     """Asks every application server again and again for as long as the block lasts."""
 
-    def __init__(self, estate: Estate) -> None:
-        self._estate = estate
-        self._over = threading.Event()
-        self._ready: dict[str, list[float]] = {host.name: [] for host in estate.group("appserver")}
-        self._threads = [
-            threading.Thread(target=self._watch, args=(host,), daemon=True)
-            for host in estate.group("appserver")
-        ]
-
-    def __enter__(self) -> Pulse:
-        for thread in self._threads:
-            thread.start()
-        return self
+    GROUP = "appserver"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        super().__exit__(kind, error, trace)
         for thread in self._threads:
             thread.join()
 
@@ -48,13 +36,13 @@ class Pulse:
 
         ``since`` is of the steady clock, and before it every server must have been ready once.
         """
-        gaps = [longest_gap(moments, since) for moments in self._ready.values()]
+        gaps = [longest_gap(moments, since) for moments in self._moments.values()]
         known = [gap for gap in gaps if gap is not None]
         return max(known) if known and len(known) == len(gaps) else None
 
     def beats(self, after: float = 0.0) -> bool:
         """Whether every server was ready at least once after that moment of the steady clock."""
-        return all(moments and moments[-1] > after for moments in self._ready.values())
+        return all(moments and moments[-1] > after for moments in self._moments.values())
 
     def _watch(self, host: Host) -> None:
         port = self._estate.config.applications.port
@@ -62,7 +50,7 @@ class Pulse:
             try:
                 with Https(self._estate, host, port, ANSWER_SECONDS) as https:
                     if https.request("GET", READY).status_code == httpx.codes.OK:
-                        self._ready[host.name].append(time.monotonic())
+                        self._moments[host.name].append(time.monotonic())
             except httpx.HTTPError:
                 continue
             except BadInput:

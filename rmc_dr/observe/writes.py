@@ -6,49 +6,31 @@ write, and changes no table.
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
 from typing import Any, LiteralString
 
 import psycopg
 
-from rmc_dr.estate import Estate, Host
+from rmc_dr.estate import Host
 from rmc_dr.observe.postgres import connect
+from rmc_dr.observe.vigil import Vigil
 
 WRITE: LiteralString = "select pg_logical_emit_message(true, 'rmc-dr', 'who takes writes?')"
 PAUSE_SECONDS = 0.05
 
 
-class Writes:
+class Writes(Vigil):
     """Watches every database host from here for as long as the block lasts. Times are of the steady clock."""
 
-    def __init__(self, estate: Estate) -> None:
-        self._estate = estate
-        self._stop = threading.Event()
-        self._taken: dict[str, list[float]] = {host.name: [] for host in estate.group("dbserver")}
-        self._threads = [
-            threading.Thread(target=self._watch, args=(host,), daemon=True)
-            for host in estate.group("dbserver")
-        ]
-
-    def __enter__(self) -> Writes:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
+    GROUP = "dbserver"
 
     def last(self, name: str, before: float = float("inf")) -> float | None:
         """When the host last confirmed a write before that moment; None where it confirmed none."""
-        return max((moment for moment in list(self._taken[name]) if moment < before), default=None)
+        return max((moment for moment in list(self._moments[name]) if moment < before), default=None)
 
     def first(self, name: str, after: float = 0.0) -> float | None:
         """When the host first confirmed a write after that moment; None where it has not yet."""
-        return min((moment for moment in list(self._taken[name]) if moment > after), default=None)
+        return min((moment for moment in list(self._moments[name]) if moment > after), default=None)
 
     def gap(self, before: str, after: str) -> float | None:
         """Seconds from the last write that one host confirmed to the first of the other behind it."""
@@ -57,10 +39,10 @@ class Writes:
         return None if ended is None or began is None else began - ended
 
     def _watch(self, host: Host) -> None:
-        while not self._stop.wait(PAUSE_SECONDS):
+        while not self._over.wait(PAUSE_SECONDS):
             try:
                 with connect(self._estate, host, "rmc-dr writes") as connection:
-                    self._write_on(connection, self._taken[host.name])
+                    self._write_on(connection, self._moments[host.name])
             except psycopg.Error:
                 continue
 
@@ -68,7 +50,7 @@ class Writes:
         """A wait for the standby that was cut short ends in a warning; such a write does not count."""
         warned: list[psycopg.errors.Diagnostic] = []
         connection.add_notice_handler(warned.append)
-        while not self._stop.wait(PAUSE_SECONDS):
+        while not self._over.wait(PAUSE_SECONDS):
             connection.execute(WRITE)
             if not warned:
                 taken.append(time.monotonic())
