@@ -11,21 +11,14 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from measure import ENV, INVENTORY
 
 from rmc_dr import content
 
 ROUNDS = int(os.environ.get("RMC_DR_BENCH_ROUNDS", "5"))
 AIM_RATIO = 0.2
 AIM_SECONDS = 2.0
-BIN = Path(sys.executable).parent
-INVENTORY = content.root() / "inventories" / "lab"
-ENV = {
-    **os.environ,
-    "PATH": f"{BIN}:{os.environ['PATH']}",
-    "RMC_DR_INVENTORY": str(INVENTORY),
-    "RMC_DR_LANG": "en",
-}
 CHECK = ("rmc-dr", "check")
 PLAYBOOK = ("ansible-playbook", "-i", str(INVENTORY), "tests/bench/triage.yml")
 

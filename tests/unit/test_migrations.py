@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from role_module import loaded
 
 from rmc_dr import content, migrations
 from rmc_dr.errors import BadInput, Error, Refused
@@ -24,17 +23,6 @@ from rmc_dr.observe import migrations as observed
 
 ROLE = content.root() / "roles/application"
 FOLDER = "applications/management/1.1.0/migrations"
-
-
-def loaded(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
 
 sql = loaded(ROLE / "module_utils/application_sql.py", "ansible.module_utils.application_sql")
 database = loaded(ROLE / "library/application_database.py", "application_database")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import MagicMock
 
 import pytest
+from role_module import loaded
 
 MODULE = Path(__file__).parents[2] / "roles/databases/library/rmc_dr_databases.py"
 # RFC 7677's example.
@@ -23,12 +23,7 @@ def databases(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module, without the driver that only database hosts have."""
     for name in ("psycopg2", "psycopg2.sql"):
         monkeypatch.setitem(sys.modules, name, MagicMock())
-    spec = importlib.util.spec_from_file_location("rmc_dr_databases", MODULE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(MODULE, "rmc_dr_databases")
 
 
 def test_the_verifier_of_the_standard(databases: ModuleType):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from role_module import loaded
 
 from rmc_dr import content
 from rmc_dr.backups.archive import segment
@@ -21,17 +19,6 @@ from rmc_dr.observe import inspection
 
 ROLE = content.root() / "roles/verification"
 LABEL = "20261125-030553F_20261125-030554D"
-
-
-def loaded(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
 
 reading = loaded(ROLE / "module_utils/verification_reading.py", "ansible.module_utils.verification_reading")
 host = loaded(ROLE / "module_utils/verification_host.py", "ansible.module_utils.verification_host")
