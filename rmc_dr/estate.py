@@ -19,9 +19,10 @@ from rmc_dr.errors import BadInput
 from rmc_dr.estate_backup import Backup
 from rmc_dr.estate_evidence import EvidenceConfig
 from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
+from rmc_dr.estate_inspection import InspectionConfig
 from rmc_dr.estate_limits import Thresholds
 from rmc_dr.i18n import _
-from rmc_dr.incident.terms import Terms
+from rmc_dr.incident.terms import YEAR_HOURS, Terms
 from rmc_dr.strict import Strict
 
 ESTATE_FILE = "group_vars/all/estate.yml"
@@ -29,7 +30,6 @@ VAULT_FILE = "group_vars/all/vault.yml"
 DEPLOYED_FILE = "group_vars/all/deployed.yml"
 DEPLOYED = "deployed_releases"
 GROUPS = ("appserver", "dbserver", "store", "verifier", "builder")
-YEAR_HOURS = 366 * 24
 RELEASE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$"
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -143,6 +143,7 @@ class EstateConfig(Strict):
     backup: Backup
     evidence: EvidenceConfig = Field(default_factory=EvidenceConfig)
     check: Thresholds = Field(default_factory=Thresholds)
+    inspection: InspectionConfig = Field(default_factory=InspectionConfig)
     incident: Terms
 
 
@@ -375,8 +376,7 @@ def _host(name: str, values: Mapping[str, Any], groups: tuple[str, ...], invento
             _("{file}: the host {host} has no IPv4 address in ansible_host.").format(file=source, host=name),
             _("Write ansible_host as an address such as 10.0.0.11; name servers may be down in a disaster."),
         ) from None
-    identity = values.get("identity")
-    disk = values.get("disk")
+    identity, disk = values.get("identity"), values.get("disk")
     return Host(
         name=name,
         groups=groups,

@@ -12,7 +12,8 @@ from rmc_dr.i18n import _
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rmc_dr.drill.rehearsal import Disaster, DrillResult
+    from rmc_dr.drill.rehearsal import Disaster
+    from rmc_dr.drill_record import DrillResult
     from rmc_dr.estate import Estate
 
 JSON_HELP = _("Print the events, then the result, as JSON lines.")
@@ -121,7 +122,7 @@ def _lose_hosts(context: Context, name: str, as_json: bool) -> int:
 def history(context: Context, /, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rmc_dr.drill.rehearsal import results, trend
+    from rmc_dr.drill_record import results, trend
 
     kept = results()
     ratios = trend(kept)

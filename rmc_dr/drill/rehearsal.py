@@ -8,18 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
-from statistics import median
 from typing import Protocol
 
-from rmc_dr import content
 from rmc_dr.drill.users import acknowledged, audit, outage_after, users_at_work, wait_for
+from rmc_dr.drill_record import RESULT, DrillResult, folder_of
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.lab import load
 
 BEFORE_BREAK = 1000
 AFTER_RECOVERY = 200
-RESULT = "result.json"
 Say = Callable[[str], None]
 
 
@@ -69,49 +67,10 @@ class Disaster(Protocol):
     def mend(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class DrillResult:
-    """What the drill measured. Counts are writes; ``outage_seconds`` is the clients' longest wait.
-
-    ``rpo_seconds`` reaches from the oldest lost write to the break. ``lost_allowed`` of the lost, and
-    ``attachments_allowed`` of the missing, came after what any backup could hold.
-    """
-
-    drill: str
-    at: str
-    host: str
-    broke: str
-    run: str
-    rto_minutes: float
-    outage_seconds: float
-    split: Mapping[str, float | None]
-    acknowledged_before_break: int
-    acknowledged: int
-    unknown: int
-    unknown_present: int
-    present: int
-    lost: int
-    duplicated: int
-    attachments_acknowledged: int
-    attachments_missing: int
-    rpo_seconds: float = 0.0
-    lost_allowed: int = 0
-    attachments_allowed: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is doubled, and lost only what could not be kept, or was given up by choice."""
-        return (self.lost, self.attachments_missing, self.duplicated) == (
-            self.lost_allowed,
-            self.attachments_allowed,
-            0,
-        )
-
-
 def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
     """Break the lab under load, let it recover, and keep what it cost. Raises what the recovery raises."""
     at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    folder = _folder() / f"{at}-{disaster.name}"
+    folder = folder_of(at, disaster.name)
     folder.mkdir(parents=True)
     ledger = folder / "ledger.jsonl"
     with users_at_work(estate, ledger):
@@ -154,29 +113,3 @@ def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
 
 def _after(until: float, moments: Sequence[float]) -> int:
     return sum(moment > until for moment in moments)
-
-
-def _folder() -> Path:
-    return content.STATE / "drills"
-
-
-def results() -> list[DrillResult]:
-    """Every drill that ended on this machine, oldest first; what cannot be read is left out."""
-    kept = []
-    for path in sorted(_folder().glob(f"*/{RESULT}")):
-        try:
-            kept.append(DrillResult(**json.loads(path.read_text())))
-        except (ValueError, TypeError):
-            continue
-    return kept
-
-
-def trend(kept: list[DrillResult]) -> list[float | None]:
-    """Each RTO against the median of the earlier drills of its kind, as a ratio; None for a first. Pure."""
-    ratios: list[float | None] = []
-    for number, result in enumerate(kept):
-        kind = (result.drill, result.broke)
-        earlier = [one.rto_minutes for one in kept[:number] if (one.drill, one.broke) == kind]
-        usual = median(earlier) if earlier else 0
-        ratios.append(result.rto_minutes / usual if usual else None)
-    return ratios

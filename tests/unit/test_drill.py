@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmc_dr.drill import rehearsal
-from rmc_dr.drill.rehearsal import DrillResult, Recovery, Scene, rehearse, results, trend
+from rmc_dr.drill.rehearsal import Recovery, Scene, rehearse
 from rmc_dr.drill.users import outage_after
+from rmc_dr.drill_record import DrillResult, results, trend
 from rmc_dr.estate import Estate
 
 RESULT = DrillResult(
