@@ -1,4 +1,4 @@
-"""What the drills of this machine have measured: one folder each, with a result that is written at its end."""
+"""What the drills of this machine have measured: one folder each, with a result that is written last."""
 
 from __future__ import annotations
 

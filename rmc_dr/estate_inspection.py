@@ -20,7 +20,7 @@ class Item(Strict):
 
 
 class InspectionConfig(Strict):
-    """``days`` is how long one inspection is good for: a quarter and a little, unless the estate says less."""
+    """``days`` is how long one inspection is good for: the longest quarter, unless the estate says less."""
 
     days: int = Field(default=92, ge=1, le=366)
     items: tuple[Item, ...] = Field(default=(), max_length=100)

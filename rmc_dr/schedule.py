@@ -17,6 +17,8 @@ from rmc_dr.estate import Estate
 from rmc_dr.estate_secrets import addresses
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import _
+from rmc_dr.observe.certificates import founded
+from rmc_dr.rounds import record as rounds
 
 UNITS = Path("/etc/systemd/system")
 BOOTED = Path("/run/systemd/system")
@@ -207,6 +209,11 @@ def status(estate: Estate) -> list[Timer]:
 def late(estate: Estate) -> Mapping[str, datetime | None]:
     """The installed jobs that did not do their work in time, and when they last did: silence must alarm."""
     return {timer.job: timer.last_success for timer in status(estate) if timer.late}
+
+
+def inspection(estate: Estate) -> rounds.Due:
+    """When the next inspection is due. No timer makes one: it needs people, and the hospital's consent."""
+    return rounds.due(estate.name, estate.config.inspection.days, founded(estate))
 
 
 def _look(estate: str, job: Job) -> Timer:

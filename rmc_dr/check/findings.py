@@ -97,6 +97,7 @@ NEXT = {
     "timer-late": "rmc-dr schedule status",
     "timer-stopped": "rmc-dr schedule status",
     "timer-missing": "rmc-dr schedule status",
+    "inspection-late": "rmc-dr inspect",
     "not-seen": "",
 }
 RANK = {code: rank for rank, code in enumerate(NEXT)}

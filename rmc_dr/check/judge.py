@@ -34,6 +34,7 @@ def judge(seen: Seen, limits: Thresholds) -> list[Finding]:
         _backups(seen),
         _kit(seen, limits),
         _timers(seen),
+        _inspected(seen),
         _not_seen(seen),
     )
     return in_order(finding for part in parts for finding in part)
@@ -106,6 +107,19 @@ def _timers(seen: Seen) -> Iterator[Finding]:
             yield Finding(Level.WARNING, code, Area.TIMERS, "", text.format(jobs=names), names)
 
 
+def _inspected(seen: Seen) -> Iterator[Finding]:
+    """Silence alarms here too: an inspection that nobody makes tells nobody that it was not made."""
+    last = seen.inspected
+    if last is None or last.days is None or last.days <= last.allowed:
+        return
+    text = (
+        _("never inspected, {days:.0f} days after the estate was founded; every {allowed} are agreed")
+        if last.never
+        else _("the last inspection was {days:.0f} days ago; every {allowed} are agreed")
+    ).format(days=last.days, allowed=last.allowed)
+    yield Finding(Level.WARNING, "inspection-late", Area.TIMERS, "", text, last.days, last.allowed)
+
+
 def _not_seen(seen: Seen) -> Iterator[Finding]:
     """Parts that nobody could look at; what is known to be down has its own finding."""
     roles = {node.name: node.role for node in seen.pair.nodes} if seen.pair else {}
@@ -113,9 +127,13 @@ def _not_seen(seen: Seen) -> Iterator[Finding]:
         kind, _space, name = what.partition(" ")
         if kind == "activity" and roles.get(name) in (Role.DOWN, Role.UNKNOWN):
             continue
-        area = {"activity": Area.DATABASE, "pair": Area.DATABASE, "kit": Area.KIT, "timers": Area.TIMERS}.get(
-            kind, Area.BACKUPS if kind == "backups" else Area.APPSERVER
-        )
+        area = {
+            "activity": Area.DATABASE,
+            "pair": Area.DATABASE,
+            "kit": Area.KIT,
+            "timers": Area.TIMERS,
+            "inspection": Area.TIMERS,
+        }.get(kind, Area.BACKUPS if kind == "backups" else Area.APPSERVER)
         text = _("{what} could not be looked at: {said}").format(what=what, said=said)
         yield Finding(Level.UNKNOWN, "not-seen", area, name if name in seen.wanted else "", text)
 

@@ -15,7 +15,7 @@ from rmc_dr import backup, journey, schedule
 from rmc_dr.backups import BackupsObservation, Remark
 from rmc_dr.check import remote
 from rmc_dr.check.roads import Road, from_here, wanted
-from rmc_dr.check.seen import Certificate, Health, KitSeen, Login, Reached, Seen, TimerSeen
+from rmc_dr.check.seen import Certificate, Health, Inspected, KitSeen, Login, Reached, Seen, TimerSeen
 from rmc_dr.check.served import visit
 from rmc_dr.errors import Error
 from rmc_dr.estate import Application, Estate, Host
@@ -73,7 +73,7 @@ def look(estate: Estate) -> Seen:
             for app in estate.config.applications.apps
         }
         backups, kit = asked.ask(_backups, estate), asked.ask(_kit, estate)
-        timers = asked.ask(_timers, estate)
+        timers, inspected = asked.ask(_timers, estate), asked.ask(_inspected, estate)
         here, certificates = _visited(visits)
         return Seen(
             at=datetime.now(UTC),
@@ -88,6 +88,7 @@ def look(estate: Estate) -> Seen:
             backups=asked.answer("backups", backups),
             kit=asked.answer("kit", kit),
             timers=asked.answer("timers", timers),
+            inspected=asked.answer("inspection", inspected),
             heap_bytes=estate.config.liberty.heap_mib * MIB,
             errors=asked.errors,
             seconds=round(time.monotonic() - began, 2),
@@ -163,3 +164,11 @@ def _kit(estate: Estate) -> KitSeen:
 
 def _timers(estate: Estate) -> tuple[TimerSeen, ...]:
     return tuple(TimerSeen(timer.job, timer.installed, timer.active) for timer in schedule.status(estate))
+
+
+def _inspected(estate: Estate) -> Inspected:
+    due = schedule.inspection(estate)
+    if due.until is None:
+        return Inspected(None, due.days, due.last is None)
+    left = (due.until - datetime.now(UTC)).total_seconds() / DAY
+    return Inspected(round(due.days - left, 1), due.days, due.last is None)

@@ -235,6 +235,18 @@ class TimerSeen:
 
 
 @dataclass(frozen=True)
+class Inspected:
+    """How many days ago the last inspection was; where there was ``never`` one, the estate's founding.
+
+    ``days`` is None where nobody can tell; ``allowed`` is how long an inspection is good for.
+    """
+
+    days: float | None
+    allowed: int
+    never: bool = False
+
+
+@dataclass(frozen=True)
 class Seen:
     """Everything that one look has seen; ``errors`` says why a part of it is None or lacks something."""
 
@@ -251,6 +263,7 @@ class Seen:
     backups: tuple[Remark, ...] | None = None
     kit: KitSeen | None = None
     timers: tuple[TimerSeen, ...] | None = None
+    inspected: Inspected | None = None
     heap_bytes: int | None = None  # what Liberty's heap may grow to
     errors: Mapping[str, str] = field(default_factory=dict)
 

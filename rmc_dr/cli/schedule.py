@@ -12,6 +12,7 @@ from rmc_dr.cli.common import Context, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
+    from rmc_dr.rounds.record import Due
     from rmc_dr.schedule import Timer
 
 
@@ -58,12 +59,29 @@ def remove(context: Context, /) -> None:
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def status(context: Context, /, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from rmc_dr.schedule import inspection
     from rmc_dr.schedule import status as look
 
     context.json = as_json or context.json
-    timers = look(context.estate())
-    _show(context, timers)
-    sys.exit(0 if all(timer.active and not timer.late for timer in timers) else 1)
+    timers, due = look(context.estate()), inspection(context.estate())
+    late = due.late(datetime.now(UTC))
+    if context.json:
+        context.emit([*map(asdict, timers), {"job": "inspection", **asdict(due), "late": late}])
+    else:
+        _show(context, timers)
+        context.console.print(_inspection(due, late=late))
+    sys.exit(0 if not late and all(timer.active and not timer.late for timer in timers) else 1)
+
+
+def _inspection(due: Due, *, late: bool) -> str:
+    last = due.last.astimezone().strftime("%Y-%m-%d") if due.last else _("never")
+    until = due.until.astimezone().strftime("%Y-%m-%d") if due.until else "-"
+    said = _("inspection: LATE, due {until}; last {last}; `rmc-dr inspect`") if late else _(
+        "inspection: due {until}; last {last}"
+    )  # fmt: skip
+    return said.format(until=until, last=last)
 
 
 def _show(context: Context, timers: list[Timer]) -> None:

@@ -36,6 +36,15 @@ def observe_certificates(estate: Estate) -> dict[str, datetime]:
     return {name: ends for name, ends in {**found, "control": _own(estate)}.items() if ends}
 
 
+def founded(estate: Estate) -> datetime | None:
+    """When the estate's own CA began, which is made once, with its first secrets; None without one."""
+    try:
+        pem = (estate.private_dir / "ca.pem").read_bytes()
+        return x509.load_pem_x509_certificate(pem).not_valid_before_utc
+    except (OSError, ValueError):
+        return None
+
+
 def _own(estate: Estate) -> datetime | None:
     try:
         pem = (estate.private_dir / "control.pem").read_bytes()

@@ -33,7 +33,7 @@ class Trend:
 
 def trend(points: Sequence[Point], limit: float | None = None) -> Trend:
     """The trend of points in any order; of several at one moment the last counts."""
-    kept = tuple(sorted({moment: value for moment, value in points}.items()))
+    kept = tuple(sorted(dict(points).items()))
     a_day = slope(kept) if enough(kept) else None
     return Trend(kept, limit, a_day, _full(kept, limit, a_day))
 

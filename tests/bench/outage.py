@@ -13,8 +13,8 @@ from measure import estate, on, say, spread
 
 from rmc_dr.drill.primary import LostPrimary
 from rmc_dr.drill.rehearsal import Recovery, Scene, rehearse
-from rmc_dr.drill_record import DrillResult
 from rmc_dr.drill.users import outage_after
+from rmc_dr.drill_record import DrillResult
 from rmc_dr.lab import load, up
 
 # What happens, in words, and how many seconds the users may wait.
