@@ -12,6 +12,7 @@ from typing import Any
 
 from rmc_dr.errors import BadInput
 from rmc_dr.i18n import _
+from rmc_dr.plans.moment import read_time
 
 LONGEST_NOTES = 8000
 LARGEST_FILE = 1 << 20
@@ -38,9 +39,14 @@ class Terms:
         said = {
             "--notes": bool(self.notes),
             "--training": self.training is not None,
-            "--consent": bool(self.consent or self.without_consent),
+            "--consent": self.settled,
         }
         return tuple(option for option, given in said.items() if not given)
+
+    @property
+    def settled(self) -> bool:
+        """Whether somebody agreed, or it was said why nobody was asked."""
+        return bool(self.consent or self.without_consent)
 
     def with_consent(self, who: str, now: datetime) -> Terms:
         return replace(self, consent=who, agreed=self.agreed or now)
@@ -54,6 +60,16 @@ class Terms:
             "consent": consent,
             "without_consent": self.without_consent or None,
         }
+
+
+def consented(who: str | None, at: str | None, without: str | None, zone: str, now: datetime) -> Terms:
+    """What the options say of the consent; ``zone`` is the estate's. Raises BadInput."""
+    agreed = read_time(at, zone, now) if at else None
+    terms = Terms(agreed=agreed, without_consent=(without or "").strip())
+    name = (who or "").strip()
+    terms = terms.with_consent(name, now) if name else terms
+    refuse_both(terms)
+    return terms
 
 
 def read_notes(given: str) -> str:

@@ -27,6 +27,7 @@ COMMANDS = {
     "fence": ("fence", _("Show or release the fence that keeps users off a host.")),
     "host": ("host", _("Take replacement hardware into the estate.")),
     "incident": ("incident", _("Open, classify, follow and close an incident.")),
+    "inspect": ("inspect", _("The quarterly inspection: look at everything, change nothing, report.")),
     "kit": ("kit", _("Build, verify or show the recovery kit.")),
     "lab": ("lab", _("Throwaway real hosts on this machine.")),
     "power": ("power", _("Switch a host off, into its rescue system, or on.")),

@@ -96,6 +96,22 @@ def a_reason(_ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value and value.strip()
 
 
+def consent_options(command: Any) -> Any:
+    """The options that say who of the hospital agreed, as `release_terms.consented` reads them."""
+    for option in (
+        click.option(
+            "--without-consent",
+            metavar="REASON",
+            callback=a_reason,
+            help=_("Why nobody was asked, in an emergency."),
+        ),
+        click.option("--consent-at", metavar="TIME", help=_("When, with its time zone; without it: now.")),
+        click.option("--consent", metavar="WHO", help=_("Who of the hospital agreed.")),
+    ):
+        command = option(command)
+    return command
+
+
 def host_names(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
     """An option's callback: each name is one that a host can bear. Raises BadInput."""
     from rmc_dr.estate_files import refuse_odd_name

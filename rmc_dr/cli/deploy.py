@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, pass_context
+from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, consent_options, pass_context
 from rmc_dr.cli.db_moves import JSON_HELP, PLAN_HELP, YES_HELP
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 @click.option("--rollback", is_flag=True, help=_("Go back to the release before the current one."))
 @click.option("--notes", metavar="FILE|TEXT", help=_("What changes for the users, in Chinese."))
 @click.option("--training", type=click.Choice(["yes", "no"]), help=_("Whether users need training."))
-@click.option("--consent", metavar="WHO", help=_("Who of the hospital agreed."))
-@click.option("--consent-at", metavar="TIME", help=_("When, with its time zone; without it: now."))
-@click.option(
-    "--without-consent", metavar="REASON", callback=a_reason, help=_("Why nobody was asked, in an emergency.")
-)
+@consent_options
 @click.option(
     "--accept-no-backup",
     metavar="REASON",
@@ -113,22 +109,20 @@ def _given(context: Context, options: dict[str, Any]) -> Terms:
     """What the options say. Raises BadInput."""
     from datetime import UTC, datetime
 
-    from rmc_dr.plans.moment import parse
-    from rmc_dr.release_terms import Terms, read_notes, refuse_both
+    from rmc_dr.release_terms import consented, read_notes
 
-    now, agreed = datetime.now(UTC), None
-    if options["consent_at"]:
-        agreed = parse(options["consent_at"], context.estate().config.timezone, now).time
-    terms = Terms(
+    terms = consented(
+        options["consent"],
+        options["consent_at"],
+        options["without_consent"],
+        context.estate().config.timezone,
+        datetime.now(UTC),
+    )
+    return replace(
+        terms,
         notes=read_notes(options["notes"]) if options["notes"] else "",
         training=None if options["training"] is None else options["training"] == "yes",
-        agreed=agreed,
-        without_consent=(options["without_consent"] or "").strip(),
     )
-    who = (options["consent"] or "").strip()
-    terms = terms.with_consent(who, now) if who else terms
-    refuse_both(terms)
-    return terms
 
 
 def _asked(terms: Terms) -> Terms:

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rmc_dr import backup, backup_record, drill_record, releases, schedule
-from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation
 from rmc_dr.check.judge import judge
 from rmc_dr.check.look import look as look_at_all
 from rmc_dr.check.seen import Answer, Seen
-from rmc_dr.drill_record import DrillResult
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
@@ -24,10 +22,12 @@ from rmc_dr.kit.manifest import Manifest
 from rmc_dr.kit.verify import glance
 from rmc_dr.pair import verdict
 from rmc_dr.rounds import capacity, patches, risks
-from rmc_dr.rounds.ask import Told, ask
+from rmc_dr.rounds.ask import ask
 from rmc_dr.rounds.compare import by_weight
-from rmc_dr.rounds.facts import Backups, Certificate, Disk, Drill, Facts, Kit, Patches, Proof, Risk, Server
+from rmc_dr.rounds.facts import Backups, Certificate, Disk, Facts, Kit, Patches, Risk, Server
 from rmc_dr.rounds.history import Inspection
+from rmc_dr.rounds.proofs import proof, rehearsed
+from rmc_dr.rounds.told import Told
 
 FULL_SOON = timedelta(days=180)
 Tell = Callable[[str], object]
@@ -170,41 +170,6 @@ def _proven(estate: str, seen: BackupsObservation | None, since: datetime | None
         verifications=tuple(one for one in proofs if since is None or one.at > since),
         proven=green[-1] if green else None,
     )
-
-
-def proof(entry: Entry) -> Proof:
-    """One verification, out of the backups' record; what no verification measures is left out."""
-    return Proof(
-        at=entry.ended,
-        good=entry.ok,
-        scope=entry.kind,
-        rpo_seconds=_number(entry.about.get("rpo_seconds")),
-        rto_estimate_seconds=_number(entry.about.get("rto_estimate_seconds")),
-        red=tuple(map(str, entry.about.get("red") or ())),
-    )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 <= value < 1e15 else None
-
-
-def rehearsed(results: Iterable[DrillResult], since: datetime | None) -> list[Drill]:
-    """The drills since then, oldest first."""
-    return [
-        Drill(
-            drill=one.drill,
-            at=one.began,
-            broke=one.broke,
-            run=one.run,
-            passed=one.passed,
-            rto_minutes=one.rto_minutes,
-            rpo_seconds=one.rpo_seconds,
-            lost=one.lost + one.attachments_missing,
-            duplicated=one.duplicated,
-        )
-        for one in results
-        if since is None or one.began > since
-    ]
 
 
 def _patches(estate: Estate, looked: _Looked) -> Patches:

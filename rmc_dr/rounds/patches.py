@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from rmc_dr.i18n import _
 from rmc_dr.kit.manifest import Manifest
-from rmc_dr.rounds.ask import Told
 from rmc_dr.rounds.facts import Patch, Patches
+from rmc_dr.rounds.told import Told
 from rmc_dr.rounds.versions import newer
+
+# Why nobody can say what waits.
+UNTOLD, NO_KIT, NO_IMAGE = "untold", "no-kit", "no-image"
 
 
 def compared(
@@ -26,14 +28,14 @@ def compared(
     """``silent`` hosts told nothing, ``images`` maps a host to its image in the kit; ``archive`` is Liberty's
     name in the kit. ``deployed`` are the releases of each application that ran before, or run.
     """
-    unknown = {name: _("the machine did not tell what is installed") for name in silent}
+    unknown = dict.fromkeys(silent, UNTOLD)
     if kit is None:
-        return Patches(unknown=unknown | {name: _("the kit cannot be used") for name in told})
+        return Patches(unknown=unknown | dict.fromkeys(told, NO_KIT))
     waiting: list[Patch] = []
     for name, said in sorted(told.items()):
         known = kit.versions.images.get(images.get(name, ""))
         if known is None:
-            unknown[name] = _("the kit has no image of this machine")
+            unknown[name] = NO_IMAGE
         else:
             waiting.extend(_packages(name, said.packages, known))
         waiting.extend(_runtime(name, said, kit, archive))

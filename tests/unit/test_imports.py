@@ -49,8 +49,14 @@ PURE_TRIAGE = {
 }
 READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {
-    "content", "errors", "history", "i18n", "incident", "journal", "lines", "locks", "model", "names",
-    "record", "redact", "report", "retold", "strict", "words",
+    "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal", "lines",
+    "locks", "model", "names", "record", "redact", "releases", "report", "retold", "rounds", "strict",
+    "words",
+}  # fmt: skip
+# Of inspections only what looks at the estate, asks it and keeps what was seen touches anything.
+PURE_ROUNDS = {
+    "rounds.capacity", "rounds.compare", "rounds.facts", "rounds.history", "rounds.patches", "rounds.proofs",
+    "rounds.risks", "rounds.told", "rounds.trend", "rounds.versions",
 }  # fmt: skip
 STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
 
@@ -132,6 +138,13 @@ def test_what_judges_a_look_looks_at_nothing(name: str) -> None:
     assert {other for other in ours if top(other) == "check"} <= PURE_TRIAGE | {"check"}
     others = {top(other) for other in ours - {"store", "store.endpoint"}}
     assert others <= MAY_BE_PURE | {"check", "estate_limits", "words"}
+
+
+@pytest.mark.parametrize("name", sorted(PURE_ROUNDS))
+def test_what_an_inspection_makes_of_what_it_saw_touches_nothing(name: str) -> None:
+    tree = modules()[name]
+    assert not foreign(tree) & DRIVERS
+    assert {other for other in own(tree) if top(other) == "rounds"} <= PURE_ROUNDS | {"rounds"}
 
 
 def test_what_is_sent_to_the_hosts_is_alone() -> None:
