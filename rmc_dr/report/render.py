@@ -35,11 +35,13 @@ FACE = 'body { font-family: "Noto Sans CJK SC", "HanaMinA", "HanaMinB", sans-ser
 
 @dataclass(frozen=True)
 class Rendered:
-    """``pdf`` is empty where this machine cannot make one, and ``without_pdf`` says why.
+    """``document`` is what was rendered, made harmless.
 
-    ``missing`` are the characters that no font of this machine has; the PDF shows their numbers.
+    ``pdf`` is empty where this machine cannot make one, and ``without_pdf`` says why. ``missing`` are the
+    characters that no font of this machine has; the PDF shows their numbers.
     """
 
+    document: Document
     html: str
     json: str
     pdf: bytes
@@ -68,8 +70,8 @@ def render(document: Document, redactor: Redactor) -> Rendered:
             if missing:
                 pdf, pages, _left = _pdf(_numbered(as_page(safe, missing), missing))
         except (ImportError, OSError) as error:
-            return Rendered(page, told, b"", 0, without_pdf=" ".join(str(error).split())[:200])
-    return Rendered(page, told, pdf, pages, missing)
+            return Rendered(safe, page, told, b"", 0, without_pdf=" ".join(str(error).split())[:200])
+    return Rendered(safe, page, told, pdf, pages, missing)
 
 
 def as_page(document: Document, missing: Iterable[str] = ()) -> str:
