@@ -4,7 +4,8 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PACKAGES := systemd-container mmdebstrap gdisk dosfstools mtools zstd e2fsprogs openssh-client apt-utils \
   debian-archive-keyring nftables iproute2 util-linux maven default-jdk-headless qemu-system-x86 ovmf \
-  python3-venv gettext-base gcc libc6-dev
+  python3-venv gettext-base gcc libc6-dev libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-cjk \
+  fonts-hanazono fonts-dejavu-core
 
 .PHONY: help setup drill fresh-lab test test-all lint unit bench locale clean
 

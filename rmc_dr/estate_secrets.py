@@ -22,6 +22,12 @@ def addresses(estate: Estate) -> tuple[str, ...]:
         return ()
 
 
+def known(estate: Estate) -> frozenset[str]:
+    """Every secret of the estate that can be told: none of them belongs in a record or a report."""
+    secret = estate.secrets.values() if estate.secrets else frozenset()
+    return secret | set(addresses(estate))
+
+
 def folder(estate: Estate) -> Iterator[Problem]:
     private = estate.private_dir
     missing = [name for name in PRIVATE_FILES if not (private / name).is_file()]

@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> None:
     """Write a small file whole or not at all; a file that already holds the text is left alone.
 
     On the disk when this returns: after a power cut the file holds the old text or the new one.
     """
-    if path.is_file() and path.read_text() == text and path.stat().st_mode & 0o777 == mode:
+    data = text.encode() if isinstance(text, str) else text
+    if path.is_file() and path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)

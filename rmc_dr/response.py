@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from rmc_dr import notify, outbox, schedule
 from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate
-from rmc_dr.estate_secrets import addresses
+from rmc_dr.estate_secrets import addresses, known
 from rmc_dr.i18n import _, speaking
 from rmc_dr.incident import attach, news, record, words
 from rmc_dr.incident.clocks import Alarm, alarms, read
@@ -45,7 +45,7 @@ def start(
             _("{time} is more than a year ago.").format(time=noticed.isoformat(timespec="minutes")),
             _("Write the time as it is now, and in the note what was before."),
         )
-    secrets = _secrets(estate)
+    secrets = known(estate)
     about = {
         "centre": estate.config.centre,
         "language": estate.config.language,
@@ -77,7 +77,7 @@ def classify(
     """Add what was found; the class follows by rule. ``klass`` and ``affects_use`` stand above the rule, with
     a reason. Raises BadInput.
     """
-    before, secrets = current(estate), _secrets(estate)
+    before, secrets = current(estate), known(estate)
     _refuse_unknown(findings)
     overrules = klass is not None or affects_use is not None
     if overrules and not reason.strip():
@@ -112,7 +112,7 @@ def note(
     estate: Estate, text: str, reached: Milestone | None = None, at: datetime | None = None
 ) -> IncidentState:
     """Add a note; ``reached`` stops the clocks that wait for it, ``at`` is when it was. Raises BadInput."""
-    state, secrets, now = current(estate), _secrets(estate), datetime.now(UTC)
+    state, secrets, now = current(estate), known(estate), datetime.now(UTC)
     if at is not None and state.noticed and at < state.noticed:
         raise BadInput(
             "before-notice",
@@ -129,7 +129,7 @@ def note(
 
 def close(estate: Estate, cause: str, solved_at: datetime | None = None) -> IncidentState:
     """Close the incident: solved, now or at ``solved_at``, unless that was noted before. Raises BadInput."""
-    state, secrets = current(estate), _secrets(estate)
+    state, secrets = current(estate), known(estate)
     if not cause.strip():
         raise BadInput(
             "no-cause",
@@ -152,7 +152,7 @@ def watch(estate: Estate) -> list[Alarm]:
     found: list[Alarm] = []
     if state is not None:
         found = _alarms(state, datetime.now(UTC))
-        _announce(state, found, _secrets(estate))
+        _announce(state, found, known(estate))
     outbox.deliver(estate.name, addresses(estate), patience=0)
     return found
 
@@ -224,11 +224,6 @@ def _terms(estate: Estate) -> dict[str, Any]:
     return estate.config.incident.model_dump(mode="json")
 
 
-def _secrets(estate: Estate) -> frozenset[str]:
-    known = estate.secrets.values() if estate.secrets else frozenset()
-    return known | set(addresses(estate))
-
-
 def _text(text: str) -> str:
     return text.strip()[:LONGEST_TEXT]
 
@@ -245,10 +240,10 @@ def _refuse_odd_zone(estate: Estate) -> None:
 
 
 def _refuse_unknown(findings: Sequence[str]) -> None:
-    known = table().findings
-    if unknown := [code for code in findings if code not in known]:
+    codes = table().findings
+    if unknown := [code for code in findings if code not in codes]:
         raise BadInput(
             "unknown-finding",
             _("There is no finding {code}.").format(code=unknown[0]),
-            _("`rmc-dr incident findings` lists them: {codes}.").format(codes=", ".join(known)),
+            _("`rmc-dr incident findings` lists them: {codes}.").format(codes=", ".join(codes)),
         )

@@ -34,7 +34,7 @@ COMMANDS = {
     "preserve": ("evidence", _("Keep the scene before anything is restarted.")),
     "rebuild": ("rebuild", _("Rebuild a failed server.")),
     "releases": ("deploy", _("List the releases that were deployed, and on what terms.")),
-    "report": ("runs", _("Print the report of a run.")),
+    "report": ("report", _("Print the report of a run; list and open reports.")),
     "restore": ("restore", _("Bring data back from the backups.")),
     "restart": ("service", _("Stop, then start again.")),
     "resume": ("rebuild", _("Go on with an interrupted run.")),

@@ -199,7 +199,7 @@ def _show(context: Context, result: DrillResult) -> None:
         table.add_row(label, str(value))
     context.console.print(table)
     if result.run:
-        context.console.print(_("Report: rmc-dr report {run}").format(run=result.run))
+        context.console.print(_("Report: rmc-dr report run {run}").format(run=result.run))
 
 
 def _part(name: str) -> str:

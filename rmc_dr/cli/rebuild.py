@@ -232,7 +232,7 @@ def _say_recovered(context: Context, run_id: str) -> None:
     state = RunState.of(read(find(run_id)))
     minutes = (state.rto_seconds or 0) / 60
     context.console.print(
-        _("{target} is recovered and proven. RTO {minutes:.1f} min. Report: rmc-dr report {run}").format(
+        _("{target} is recovered and proven. RTO {minutes:.1f} min. Report: rmc-dr report run {run}").format(
             target=state.target, minutes=minutes, run=run_id
         )
     )

@@ -1,11 +1,9 @@
-"""`rmc-dr runs`, `runs show`, `runs abandon` and `rmc-dr report`: what was done, from the records."""
+"""`rmc-dr runs`, `runs show` and `runs abandon`: what was done, from the records."""
 
 from __future__ import annotations
 
 import getpass
-import os
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +63,7 @@ def abandon(context: Context, /, run: str, reason: str) -> None:
         raise Refused(
             "run-closed",
             _("The run {run} is closed already.").format(run=path.name),
-            _("`rmc-dr report {run}` tells how it ended.").format(run=path.name),
+            _("`rmc-dr report run {run}` tells how it ended.").format(run=path.name),
         )
     with local_lock(state.estate, path.name), Journal.open(path.name) as journal:
         journal.append("run-abandoned", reason=reason, operator=getpass.getuser())
@@ -76,45 +74,6 @@ def abandon(context: Context, /, run: str, reason: str) -> None:
                 target=state.target
             )
         )
-
-
-@click.command(help=_("Print the report of a run. RUN is a name, a part of one, or `last`."))
-@click.argument("run", default="last")
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help=_("Write one self-contained page to this file."),
-)
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-@click.option("--lang", type=click.Choice(["en", "zh"]), help=_("The language of the report."))
-@pass_context
-def report(context: Context, /, run: str, html: Path | None, as_json: bool, lang: str | None) -> None:
-    from rmc_dr.record import find, plain, read
-    from rmc_dr.report import as_html, build, print_report
-
-    if lang:
-        os.environ["RMC_DR_LANG"] = lang
-    made = build(read(find(run)))
-    if html:
-        _write(html, as_html(made))
-        context.console.print(_("Written: {path}").format(path=html))
-    elif as_json or context.json:
-        context.emit({**plain(made), "within_target": made.within_target})
-    else:
-        print_report(made, context.console)
-
-
-def _write(path: Path, text: str) -> None:
-    from rmc_dr.errors import BadInput
-
-    try:
-        path.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise BadInput(
-            "cannot-write",
-            _("{path} cannot be written: {error}.").format(path=path, error=error.strerror),
-            _("Name a file in a folder that exists and has room."),
-        ) from error
 
 
 def _list(context: Context) -> None:

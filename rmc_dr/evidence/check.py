@@ -15,6 +15,7 @@ from rmc_dr.evidence.manifest import Manifest, parse
 from rmc_dr.i18n import _
 from rmc_dr.kit.place import digest
 from rmc_dr.model import Check
+from rmc_dr.store import objects
 from rmc_dr.store.client import client
 
 
@@ -101,7 +102,7 @@ def _check_object(
     name = f"store {one['name']}"
     if sealed != one["sha256"] or not inner or (plain and plain != inner):
         return Check(name, False, _("it was changed"))
-    shown = copy.newest_version(verifier, estate.config.s3.bucket, str(one["key"]))
+    shown = objects.newest_version(verifier, estate.config.s3.bucket, str(one["key"]))
     if shown == one["version"]:
         return Check(name, True)
     return Check(

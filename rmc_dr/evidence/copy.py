@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,6 +17,7 @@ from rmc_dr.estate import Estate
 from rmc_dr.evidence import crypt, custody
 from rmc_dr.evidence.folder import MANIFEST, SIGNATURE, Kept, files
 from rmc_dr.i18n import _
+from rmc_dr.store import objects
 from rmc_dr.store.client import client
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 PREFIX = "evidence/"
 ENDING = ".sealed"
-CHUNK = 1 << 20
 COPY_SECONDS = 120  # a restart may be waiting; what is left over is copied by the next
 AT_ONCE = 4
 COPIED = "copied"
@@ -78,55 +76,22 @@ def _send(
 ) -> Stored:
     bucket, key = estate.config.s3.bucket, f"{PREFIX}{kept.id}/{name}{ENDING}"
     with (kept.path / name).open("rb") as plain, tempfile.TemporaryFile(dir=kept.path) as sealed:
-        size, sha256, md5 = _sealed(plain, sealed, passphrase, f"{kept.id}/{name}")
-        put = writer.put_object(Bucket=bucket, Key=key, Body=sealed, ContentMD5=md5, ContentLength=size)
-    version = str(put.get("VersionId", ""))
-    back = hashlib.sha256()
-    for part in fetch(verifier, bucket, key, version):
-        back.update(part)
-    if back.hexdigest() != sha256:
-        raise _not_copied(kept, _("what was read back of {name} is not what was sent").format(name=name))
-    return Stored(name, key, version, size, sha256, _locked_until(verifier, bucket, key, version))
+        sums = objects.Sums.of(_sealed(plain, sealed, passphrase, f"{kept.id}/{name}"))
+        sealed.seek(0)
+        try:
+            placed = objects.put(writer, verifier, bucket, key, sealed, sums)
+        except objects.NotAsSent:
+            raise _not_copied(
+                kept, _("what was read back of {name} is not what was sent").format(name=name)
+            ) from None
+    return Stored(name, key, placed.version, sums.size, sums.sha256, placed.locked_until)
 
 
-def _sealed(plain: IO[bytes], sealed: IO[bytes], passphrase: str, name: str) -> tuple[int, str, str]:
-    size, sha256, md5 = 0, hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    for part in crypt.seal(iter(lambda: plain.read(CHUNK), b""), passphrase, name):
+def _sealed(plain: IO[bytes], sealed: IO[bytes], passphrase: str, name: str) -> Iterator[bytes]:
+    """Encrypt into the other file, and tell what was written."""
+    for part in crypt.seal(iter(lambda: plain.read(objects.CHUNK), b""), passphrase, name):
         sealed.write(part)
-        size += len(part)
-        sha256.update(part)
-        md5.update(part)
-    sealed.seek(0)
-    return size, sha256.hexdigest(), b64encode(md5.digest()).decode()
-
-
-def fetch(verifier: S3Client, bucket: str, key: str, version: str) -> Iterator[bytes]:
-    """The bytes of one version. Raises ClientError or BotoCoreError."""
-    asked: dict[str, Any] = {"VersionId": version} if version else {}
-    body = verifier.get_object(Bucket=bucket, Key=key, **asked)["Body"]
-    with body:
-        yield from body.iter_chunks(CHUNK)
-
-
-def newest_version(verifier: S3Client, bucket: str, key: str) -> str:
-    """The version that the bucket shows now; "" where it is hidden. Raises ClientError or BotoCoreError."""
-    try:
-        return str(verifier.head_object(Bucket=bucket, Key=key).get("VersionId", ""))
-    except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-            return ""
-        raise
-
-
-def _locked_until(verifier: S3Client, bucket: str, key: str, version: str) -> str:
-    """When the version's lock ends; "" where it has none: the copy counts, and `evidence list` says so."""
-    asked: dict[str, Any] = {"VersionId": version} if version else {}
-    try:
-        lock = verifier.get_object_retention(Bucket=bucket, Key=key, **asked)
-    except ClientError:
-        return ""
-    until: datetime = lock["Retention"]["RetainUntilDate"]
-    return until.astimezone(UTC).isoformat(timespec="seconds")
+        yield part
 
 
 def unsealed(estate: Estate, kept: Kept, stored: Mapping[str, Any], verifier: S3Client) -> tuple[str, str]:
@@ -138,7 +103,9 @@ def unsealed(estate: Estate, kept: Kept, stored: Mapping[str, Any], verifier: S3
     outer, inner = hashlib.sha256(), hashlib.sha256()
 
     def noted() -> Iterator[bytes]:
-        for part in fetch(verifier, estate.config.s3.bucket, str(stored["key"]), str(stored["version"])):
+        for part in objects.fetch(
+            verifier, estate.config.s3.bucket, str(stored["key"]), str(stored["version"])
+        ):
             outer.update(part)
             yield part
 

@@ -21,9 +21,15 @@ def attach(estate: str, what: str, **about: Any) -> str | None:
     """
     with suppress(Error, OSError):
         if state := open_incident(estate):
-            append(state.incident, (), "attached", what=what, **about)
+            attach_to(state.incident, what, **about)
             return state.incident
     return None
+
+
+def attach_to(incident: str, what: str, **about: Any) -> None:
+    """Note it in this incident, which may be closed. What cannot be written is left out."""
+    with suppress(Error, OSError):
+        append(incident, (), "attached", what=what, **about)
 
 
 def join(estate: str, run: str, plan: str, target: str) -> str | None:

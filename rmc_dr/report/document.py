@@ -6,10 +6,12 @@ Texts are in the operator's language and plain: whoever renders them escapes the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from rmc_dr.i18n import language
 
 
 class Tone(StrEnum):
@@ -127,7 +129,7 @@ class Document:
 
     ``kind`` is incident, progress, inspection, monthly or drill; ``about`` says which one of its kind (an
     incident's id, a month as 2026-11); ``data`` is the report for machines, with English keys, made from the
-    same facts.
+    same facts. ``language`` is the one that its texts are in; it is rendered in no other.
     """
 
     kind: str
@@ -139,3 +141,4 @@ class Document:
     sections: Sequence[Section]
     data: Mapping[str, Any]
     foot: str
+    language: str = field(default_factory=language)

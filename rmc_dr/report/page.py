@@ -39,8 +39,8 @@ class Bar:
     status: str
 
 
-def as_html(report: Report) -> str:
-    """The page, in the language of the operator."""
+def templates() -> Environment:
+    """The templates beside this; whatever they are given is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -58,24 +58,37 @@ def as_html(report: Report) -> str:
         stage_title=stage_title,
         status_word=status_word,
     )
+    return environment
+
+
+def as_html(report: Report) -> str:
+    """The page, in the language of the operator."""
     scale = _scale(report)
-    return environment.get_template("page.html").render(
-        report=report,
-        lang="zh-CN" if language() == "zh_CN" else "en",
-        title=plan_title(report.plan),
-        outcome=outcome_word(report.outcome),
-        tone=_TONES.get(report.outcome, "warn"),
-        changed=changed_word(report.changed),
-        particulars=particulars(report),
-        exceptions=exceptions(report),
-        troubles=troubles(report),
-        ticks=[(tick, 100 * tick / scale) for tick in _ticks(scale)],
-        bars={stage.name: _bars(stage, scale) for stage in report.stages},
-        budget_used={stage.name: _budget_used(stage) for stage in report.stages},
-        gauge=_gauge(report),
-        failed_checks=[check for check in report.checks if not check.good],
-        facts=_facts(report.facts),
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            report=report,
+            lang=html_lang(language()),
+            title=plan_title(report.plan),
+            outcome=outcome_word(report.outcome),
+            tone=_TONES.get(report.outcome, "warn"),
+            changed=changed_word(report.changed),
+            particulars=particulars(report),
+            exceptions=exceptions(report),
+            troubles=troubles(report),
+            ticks=[(tick, 100 * tick / scale) for tick in _ticks(scale)],
+            bars={stage.name: _bars(stage, scale) for stage in report.stages},
+            budget_used={stage.name: _budget_used(stage) for stage in report.stages},
+            gauge=_gauge(report),
+            failed_checks=[check for check in report.checks if not check.good],
+            facts=_facts(report.facts),
+        )
     )
+
+
+def html_lang(language: str) -> str:
+    return "zh-CN" if language == "zh_CN" else "en"
 
 
 def _scale(report: Report) -> float:

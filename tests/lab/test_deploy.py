@@ -89,7 +89,7 @@ def test_forward_and_back(first_release: Lab) -> None:
     assert (forward["run"], forward["state"], forward["back_at"]) == (done["run"], "deployed", back["at"])
     assert (forward["notes"], forward["training"]) == ("演练：修正报表打印", False)
     assert forward["consent"]["by"] == "演练环境 李主任"
-    assert "演练：修正报表打印" in first_release.ok("report", done["run"]).out
+    assert "演练：修正报表打印" in first_release.ok("report", "run", done["run"]).out
     plan = first_release.ok("deploy", APP, "--release", "1.1.0", "--plan").out
     assert "are out for about" in plan, "the two deploys have measured it"
     assert version(first_release) == "1.0.0"

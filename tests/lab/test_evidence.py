@@ -200,7 +200,7 @@ def test_the_scene_is_kept_before_a_restart_and_skipped_only_with_a_reason(healt
     before = len(folder.all_of(healthy.estate().name))
     healthy.ok("restart", "--writes", "--yes", "--skip-preserve", "a test of skipping")
     assert len(folder.all_of(healthy.estate().name)) == before
-    assert "a test of skipping" in healthy.ok("report", "last").out
+    assert "a test of skipping" in healthy.ok("report", "run", "last").out
 
 
 def test_what_a_kill_left_is_sealed_by_the_next(healthy: Lab):

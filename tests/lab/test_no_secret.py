@@ -137,7 +137,9 @@ def test_no_secret_leaves_the_vault(healthy: Lab, tmp_path: Path):
 
     assert not stream_holds([said.out.encode(), said.err.encode()], secrets)
     page = tmp_path / "page.html"
-    report = healthy.ok("report", "last").out + healthy.ok("report", "last", "--html", str(page)).out
+    report = (
+        healthy.ok("report", "run", "last").out + healthy.ok("report", "run", "last", "--html", str(page)).out
+    )
     assert not stream_holds([report.encode()], secrets)
     assert "<html" in page.read_text()
     folders = [content.STATE / name for name in ("runs", "verify", "kit", "cache", "logs")]

@@ -124,7 +124,7 @@ def test_without_the_store_the_attachments_are_waited_for_or_given_up(healthy: L
     finally:
         healthy.ok("lab", "exec", "store1", "systemctl", "start", RADOSGW)
     assert serving(healthy)
-    assert "the store burnt as well" in healthy.ok("report", "last").out
+    assert "the store burnt as well" in healthy.ok("report", "run", "last").out
     healthy.ok("restore", "files", "--yes", timeout=600)
 
 

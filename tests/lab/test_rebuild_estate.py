@@ -83,7 +83,7 @@ def test_a_lost_estate_comes_back_from_kit_and_store(pair: Pair):
     facts = [event["hosts"] for event in said.events() if event.get("event") == "facts"]
     restored = next(hosts["db1"]["restore"] for hosts in facts if "restore" in hosts.get("db1", {}))
     assert restored["backup"] == label
-    assert "Newest write restored" in pair.lab.ok("report", "last").out
+    assert "Newest write restored" in pair.lab.ok("report", "run", "last").out
     aside = pair.on("store1", "ls -d /var/lib/etcd/pair.before-*").split()
     assert len(aside) == 1, "the witness' old data is kept, and no older copy of it"
 

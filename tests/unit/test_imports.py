@@ -58,7 +58,7 @@ PURE_ROUNDS = {
     "rounds.capacity", "rounds.compare", "rounds.facts", "rounds.history", "rounds.patches", "rounds.proofs",
     "rounds.risks", "rounds.told", "rounds.trend", "rounds.versions",
 }  # fmt: skip
-STORIES = {"cli", "drill", "engine", "rebuild", "report", "view"}
+STORIES = {"cli", "drill", "engine", "publish", "rebuild", "report", "view"}
 
 
 @cache

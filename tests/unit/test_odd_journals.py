@@ -23,9 +23,9 @@ READERS = (
     ["runs", "--json"],
     ["runs", "show", RUN],
     ["runs", "show", RUN, "--json"],
-    ["report", RUN],
-    ["report", RUN, "--json"],
-    ["report", RUN, "--html", "/dev/null"],
+    ["report", "run", RUN],
+    ["report", "run", RUN, "--json"],
+    ["report", "run", RUN, "--html", "/dev/null"],
 )
 ODD = st.one_of(
     st.none(),

@@ -131,21 +131,21 @@ def test_the_commands(kept: Path, tmp_path: Path) -> None:
     shown = call("runs", "show", "3f9c")
     assert "Reinstall the operating system: done after 0:49, 21 changes" in shown.output
     assert len(call("runs", "show", "last", "--json").output.splitlines()) == len(events())
-    assert "4 min 38 s" in call("report", "last").output
-    told = json.loads(call("report", RUN, "--json").output)
+    assert "4 min 38 s" in call("report", "run", "last").output
+    told = json.loads(call("report", "run", RUN, "--json").output)
     assert (told["within_target"], told["started"]) == (True, "2026-11-21T19:04:12.000Z")
     page = tmp_path / "report.html"
-    assert call("report", RUN, "--html", str(page)).exit_code == 0
+    assert call("report", "run", RUN, "--html", str(page)).exit_code == 0
     assert page.read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["report", "nothing"], 2),
+        (["report", "run", "nothing"], 2),
         (["runs", "show", "nothing"], 2),
         (["runs", "abandon", RUN, "--reason", "x"], 3),
-        (["report", RUN, "--html", "/nowhere/at/all.html"], 2),
+        (["report", "run", RUN, "--html", "/nowhere/at/all.html"], 2),
     ],
 )
 def test_mistakes_end_in_one_sentence(kept: Path, words: list[str], code: int) -> None:
