@@ -9,12 +9,12 @@ import click
 
 from rmc_dr.cli.common import Context, consent_options, pass_context
 from rmc_dr.cli.db_moves import PLAN_HELP
+from rmc_dr.cli.publishing import give_out, publishing
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
     from rmc_dr.estate import Estate
     from rmc_dr.release_terms import Terms
-    from rmc_dr.report.document import Document
     from rmc_dr.rounds.history import Inspection
     from rmc_dr.rounds.make import Events
 
@@ -48,12 +48,12 @@ STYLES = {"critical": "red", "unknown": "magenta", "warning": "yellow"}
     help=_("Look at nothing; add to the last inspection, and report anew."),
 )
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
-@click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
+@publishing
 @pass_context
-def inspect(context: Context, /, *, go_on: bool, plan_only: bool, as_json: bool, **options: Any) -> None:
+def inspect(context: Context, /, *, go_on: bool, plan_only: bool, **options: Any) -> int:
     from rmc_dr.rounds import make, record
 
-    context.json = as_json or context.json
+    context.json = options["as_json"] or context.json
     estate = context.estate()
     inspection, patches = _terms(estate, options)
     before = record.find(estate.name) if go_on else None
@@ -61,12 +61,12 @@ def inspect(context: Context, /, *, go_on: bool, plan_only: bool, as_json: bool,
     marked = make.marks(known, options["ticks"], options["faults"])
     if plan_only:
         _plan(context, estate)
-        return
+        return 0
     if before is None and not inspection.settled and sys.stdin.isatty():
         inspection = _asked(inspection)
     added = [*make.consents(inspection, patches), *marked]
     done = make.add(estate, before.name, added) if before else _look(context, estate, added)
-    _report(context, estate, done)
+    return _report(context, estate, done, options)
 
 
 def _terms(estate: Estate, options: dict[str, Any]) -> tuple[Terms, Terms]:
@@ -122,28 +122,33 @@ def _look(context: Context, estate: Estate, added: Events) -> Inspection:
     return make.inspect(estate, added, tell)
 
 
-def _report(context: Context, estate: Estate, done: Inspection) -> None:
+def _report(context: Context, estate: Estate, done: Inspection, options: dict[str, Any]) -> int:
     from datetime import UTC, datetime
 
     from rmc_dr.report.inspection import build
     from rmc_dr.rounds import record
 
     earlier = [one for one in record.inspections(estate.name) if done.at and one.at and one.at < done.at]
-    document = build(done, earlier, datetime.now(UTC))
-    if context.json:
-        context.emit(document.data)
-    else:
-        _show(context, done, document)
+    if not context.json:
+        _show(context, done)
+    return give_out(
+        context,
+        lambda: build(done, earlier, datetime.now(UTC)),
+        with_data=True,
+        to=options["to"],
+        lang=options["lang"],
+        no_archive=options["no_archive"],
+        as_json=context.json,
+    )
 
 
-def _show(context: Context, done: Inspection, document: Document) -> None:
+def _show(context: Context, done: Inspection) -> None:
     from rmc_dr.i18n import language
     from rmc_dr.report.inspection import all_risks, weight_word
     from rmc_dr.words import printable
 
     console = context.console
-    for figure in document.figures:
-        console.print(f"{figure.label}: {figure.value}", markup=False)
+    console.print(_("Inspection {name} is recorded.").format(name=done.name), markup=False)
     for risk in all_risks(done):
         text = f"  {weight_word(risk.weight)}  {risk.host or risk.area}  {risk.code}  {risk.said(language())}"
         console.print(printable(text), style=STYLES[risk.weight], markup=False)
@@ -156,4 +161,3 @@ def _show(context: Context, done: Inspection, document: Document) -> None:
         console.print(
             _("The hospital's consent is not recorded yet: rmc-dr inspect --continue --consent WHO")
         )
-    console.print(_("Inspection {name} is recorded.").format(name=done.name))

@@ -49,8 +49,12 @@ def give_out(
     no_archive: bool,
     as_json: bool,
     incident: str = "",
+    with_data: bool = False,
 ) -> int:
-    """Build in the language that is wanted, publish, and say what came of it; the exit code."""
+    """Build in the language that is wanted, publish, and say what came of it; the exit code.
+
+    ``with_data``: JSON holds the report for machines as well, under ``report``.
+    """
     from rmc_dr.publish.story import publish
     from rmc_dr.report.render import named
 
@@ -69,6 +73,7 @@ def give_out(
                 "not_archived": done.not_archived or None,
                 "missing_characters": [named(sign) for sign in done.missing],
                 "without_pdf": done.without_pdf or None,
+                **({"report": document.data} if with_data else {}),
             }
         )
         return _ended(done.not_archived, no_archive)

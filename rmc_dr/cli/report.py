@@ -9,6 +9,7 @@ import click
 
 from rmc_dr.cli.common import Context, pass_context
 from rmc_dr.cli.publishing import as_json_option, language, spoken
+from rmc_dr.cli.report_regular import drill, monthly
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.group(help=_("Print the report of a run; list, open and archive the reports that were given out."))
 def report() -> None:
-    """The commands below."""
+    """The commands below, and those of report_regular."""
+
+
+report.add_command(monthly)
+report.add_command(drill)
 
 
 @report.command(help=_("Print the report of a run. RUN is a name, a part of one, or `last`."))

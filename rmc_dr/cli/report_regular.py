@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.publishing import give_out, publishing
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
     from rmc_dr.drill_record import DrillResult
     from rmc_dr.report import Report
-    from rmc_dr.report.document import Document
 
 
 @click.command(
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     )
 )
 @click.option("--month", metavar="YYYY-MM", help=_("The month, as in 2026-11."))
+@publishing
 @pass_context
-def monthly(context: Context, /, month: str | None) -> None:
+def monthly(context: Context, /, month: str | None, **given: Any) -> int:
     from datetime import UTC, datetime
 
     from rmc_dr.report.month import Terms, gather, window
@@ -32,7 +33,8 @@ def monthly(context: Context, /, month: str | None) -> None:
     estate, now = context.estate(), datetime.now(UTC)
     config = estate.config
     terms = Terms(estate.name, config.centre, config.timezone, config.s3.lock_days, config.inspection.days)
-    put(context, build(gather(terms, window(month, config.timezone, now), now), now))
+    asked = window(month, config.timezone, now)
+    return give_out(context, lambda: build(gather(terms, asked, now), now), with_data=True, **given)
 
 
 @click.command(
@@ -42,8 +44,9 @@ def monthly(context: Context, /, month: str | None) -> None:
     )
 )
 @click.argument("run", default="last")
+@publishing
 @pass_context
-def drill(context: Context, /, run: str) -> None:
+def drill(context: Context, /, run: str, **given: Any) -> int:
     from datetime import UTC, datetime
 
     from rmc_dr.drill_record import results
@@ -53,7 +56,8 @@ def drill(context: Context, /, run: str) -> None:
     found = _drill(kept, run)
     promised = config.targets
     targets = Targets(config.centre, config.timezone, promised.rto_hours, promised.rpo_minutes)
-    put(context, build(found, kept, _run(found.run), targets, datetime.now(UTC)))
+    record, now = _run(found.run), datetime.now(UTC)
+    return give_out(context, lambda: build(found, kept, record, targets, now), with_data=True, **given)
 
 
 def _drill(kept: list[DrillResult], typed: str) -> DrillResult:
@@ -86,7 +90,3 @@ def _run(name: str) -> Report | None:
         return build(read(find(name))) if name else None
     except Error:
         return None
-
-
-def put(context: Context, document: Document) -> None:
-    context.emit(document.data)

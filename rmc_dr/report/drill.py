@@ -112,6 +112,7 @@ def _what(read: _Read) -> Section:
 
 def _measured(read: _Read) -> Section:
     one, met = read.result, _("met")
+    allowed = _("{count}, of these {allowed} after what any backup could hold, or by choice")
 
     def row(label: str, value: str, target: str, good: bool) -> Row:
         return Row((label, value, target, met if good else _("missed")), Tone.GOOD if good else Tone.BAD)
@@ -130,10 +131,10 @@ def _measured(read: _Read) -> Section:
         (_("Writes acknowledged in all"), str(one.acknowledged)),
         (_("Sent, and never answered"), _("{count}, of which {present} are there").format(
             count=one.unknown, present=one.unknown_present)),
-        (_("Writes lost"), _("{count}, of these {allowed} after what any backup could hold, or by choice").format(
+        (_("Writes lost"), allowed.format(
             count=one.lost, allowed=one.lost_allowed)),
         (_("Attachments acknowledged"), str(one.attachments_acknowledged)),
-        (_("Attachments missing"), _("{count}, of these {allowed} after what any backup could hold, or by choice").format(
+        (_("Attachments missing"), allowed.format(
             count=one.attachments_missing, allowed=one.attachments_allowed)),
     ]  # fmt: skip
     columns = (_("What"), _("Measured"), _("Promised"), _("Outcome"))
