@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from rmc_dr.history import Event
 from rmc_dr.rounds.facts import Facts, Kept, Moment
@@ -29,15 +30,22 @@ class Item(Kept):
         return self.zh if language.startswith("zh") else self.en
 
 
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (OSError, ZoneInfoNotFoundError) as error:
+        raise ValueError(str(error)) from None
+
+
 class _Made(Kept):
     inspection: str
     estate: str
     centre: str
-    timezone: str
+    timezone: Annotated[str, AfterValidator(_zone)]
     operator: str
     host: str
     tool_version: str
-    days: int
+    days: Annotated[int, Field(ge=1, le=366)]
     items: tuple[Item, ...]
     facts: Facts
 

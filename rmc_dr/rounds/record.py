@@ -24,6 +24,8 @@ from rmc_dr.names import fitting
 from rmc_dr.redact import Redactor
 from rmc_dr.rounds.history import Inspection
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -144,8 +146,9 @@ def summaries() -> Iterator[Summary]:
 
 
 def inspections(estate: str) -> list[Inspection]:
-    """Those of an estate that can be read, newest first."""
-    return [one.state for one in summaries() if not one.damaged and one.state.estate == estate]
+    """Those of an estate that can be read, newest first, by their own time: two may be of one second."""
+    found = [one.state for one in summaries() if not one.damaged and one.state.estate == estate]
+    return sorted(found, key=lambda one: one.at or EPOCH, reverse=True)
 
 
 def find(estate: str, name: str = "last") -> Inspection:
