@@ -76,6 +76,17 @@ def plan_title(name: str) -> str:
     }.get(name, name)
 
 
+def drill_part(name: str) -> str:
+    """What of a drill's time a measure reaches to."""
+    return {
+        "detection": _("until the leader's lock had changed hands"),
+        "promotion": _("until the new primary took writes"),
+        "reconnection": _("until all users were served again"),
+        "rewind": _("until the store showed the backups again"),
+        "rebuild": _("until everything was rebuilt and proven"),
+    }.get(name, name)
+
+
 def outcome_word(outcome: str | None) -> str:
     return {
         None: _("not finished"),

@@ -179,12 +179,14 @@ def _rehearse(
 def _show(context: Context, result: DrillResult) -> None:
     from rich.table import Table
 
+    from rmc_dr.words import drill_part
+
     table = Table(box=None, show_header=False)
     for label, value in (
         (_("RTO, measured"), _("{minutes:.2f} min").format(minutes=result.rto_minutes)),
         (_("RPO, measured"), _("{seconds:.0f} s").format(seconds=result.rpo_seconds)),
         (_("Outage as the users saw it"), _("{seconds:.0f} s").format(seconds=result.outage_seconds)),
-        *((_part(name), _seconds(part)) for name, part in result.split.items()),
+        *((f"  {drill_part(name)}", _seconds(part)) for name, part in result.split.items()),
         (_("Acknowledged before the break"), result.acknowledged_before_break),
         (_("Acknowledged in all"), result.acknowledged),
         (_("Unknown (sent, not answered)"), result.unknown),
@@ -200,16 +202,6 @@ def _show(context: Context, result: DrillResult) -> None:
     context.console.print(table)
     if result.run:
         context.console.print(_("Report: rmc-dr report run {run}").format(run=result.run))
-
-
-def _part(name: str) -> str:
-    return {
-        "detection": _("  until the leader's lock had changed hands"),
-        "promotion": _("  until the new primary took writes"),
-        "reconnection": _("  until all users were served again"),
-        "rewind": _("  until the store showed the backups again"),
-        "rebuild": _("  until everything was rebuilt and proven"),
-    }.get(name, name)
 
 
 def _seconds(part: float | None) -> str:

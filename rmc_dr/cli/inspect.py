@@ -144,13 +144,13 @@ def _report(context: Context, estate: Estate, done: Inspection, options: dict[st
 
 def _show(context: Context, done: Inspection) -> None:
     from rmc_dr.i18n import language
-    from rmc_dr.report.inspection import all_risks, weight_word
+    from rmc_dr.report.inspection import all_risks, weight_word, where
     from rmc_dr.words import printable
 
     console = context.console
     console.print(_("Inspection {name} is recorded.").format(name=done.name), markup=False)
     for risk in all_risks(done):
-        text = f"  {weight_word(risk.weight)}  {risk.host or risk.area}  {risk.code}  {risk.said(language())}"
+        text = f"  {weight_word(risk.weight)}  {where(risk)}  {risk.code}  {risk.said(language())}"
         console.print(printable(text), style=STYLES[risk.weight], markup=False)
     if done.open_items:
         names = " ".join(f"--tick {item.name}" for item in done.open_items)

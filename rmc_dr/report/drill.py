@@ -28,8 +28,9 @@ from rmc_dr.report.document import (
 )
 from rmc_dr.report.held import drill_title, drills, measured, minutes, passed_word, signatures, when
 from rmc_dr.rounds.proofs import rehearsed
-from rmc_dr.words import duration, stage_title, status_word
+from rmc_dr.words import drill_part, duration, stage_title, status_word
 
+CHARTED_LIMIT = 10  # times the highest value
 TONES = {"ok": Tone.GOOD, "failed": Tone.BAD, "running": Tone.OPEN}
 
 
@@ -111,11 +112,12 @@ def _what(read: _Read) -> Section:
 
 
 def _measured(read: _Read) -> Section:
-    one, met = read.result, _("met")
+    one = read.result
     allowed = _("{count}, of these {allowed} after what any backup could hold, or by choice")
 
     def row(label: str, value: str, target: str, good: bool) -> Row:
-        return Row((label, value, target, met if good else _("missed")), Tone.GOOD if good else Tone.BAD)
+        said = _("target met") if good else _("target MISSED")
+        return Row((label, value, target, said), Tone.GOOD if good else Tone.BAD)
 
     lost_more = one.lost - one.lost_allowed + one.attachments_missing - one.attachments_allowed
     held = [
@@ -126,7 +128,7 @@ def _measured(read: _Read) -> Section:
     ]
     counts = [
         (_("Outage as the users saw it"), measured(one.outage_seconds)),
-        *((split_title(name), measured(part)) for name, part in one.split.items()),
+        *((drill_part(name), measured(part)) for name, part in one.split.items()),
         (_("Writes acknowledged before the break"), str(one.acknowledged_before_break)),
         (_("Writes acknowledged in all"), str(one.acknowledged)),
         (_("Sent, and never answered"), _("{count}, of which {present} are there").format(
@@ -141,17 +143,6 @@ def _measured(read: _Read) -> Section:
     return Section(
         _("Measured, and held against what is promised"), [Table(columns, held, "-"), Pairs(counts)]
     )
-
-
-def split_title(name: str) -> str:
-    """A part of the time that a drill took."""
-    return {
-        "detection": _("until the leader's lock had changed hands"),
-        "promotion": _("until the new primary took writes"),
-        "reconnection": _("until all users were served again"),
-        "rewind": _("until the store showed the backups again"),
-        "rebuild": _("until everything was rebuilt and proven"),
-    }.get(name, name)
 
 
 def _stages(read: _Read) -> Section:
@@ -194,10 +185,15 @@ def _stages(read: _Read) -> Section:
 
 def _trend(read: _Read) -> Section:
     shown = [*read.earlier, read.result]
+    moments = [one.began for one in shown]
+    series = (
+        ("RTO", "min", [one.rto_minutes for one in shown], 60 * read.targets.rto_hours),
+        ("RPO", "s", [one.rpo_seconds for one in shown], 60 * read.targets.rpo_minutes),
+        (_("Outage as the users saw it"), "s", [one.outage_seconds for one in shown], 0.0),
+    )
     lines = [
-        Line("RTO", "min", [(one.began, one.rto_minutes) for one in shown], 60 * read.targets.rto_hours),
-        Line("RPO", "s", [(one.began, one.rpo_seconds) for one in shown], 60 * read.targets.rpo_minutes),
-        Line(_("Outage as the users saw it"), "s", [(one.began, one.outage_seconds) for one in shown]),
+        Line(label, unit, [*zip(moments, values, strict=True)], _worth_showing(values, limit))
+        for label, unit, values, limit in series
     ]
     usual = median(one.rto_minutes for one in read.earlier) if read.earlier else None
     if not usual:
@@ -207,7 +203,7 @@ def _trend(read: _Read) -> Section:
     else:
         said = Words(
             _(
-                "The RTO is {change:+.0f} % of the median of the {count} drills of its kind before ({usual})."
+                "The RTO is {change:+.0f} % against the median of {count} drills of its kind ({usual})."
             ).format(
                 change=100 * (read.result.rto_minutes / usual - 1),
                 count=len(read.earlier),
@@ -218,6 +214,11 @@ def _trend(read: _Read) -> Section:
     if read.earlier:
         blocks.append(drills(rehearsed([*reversed(read.earlier)], None), read.targets.timezone))
     return Section(_("Trend"), blocks)
+
+
+def _worth_showing(values: Sequence[float], limit: float) -> float | None:
+    """A limit that is far off would flatten the line; what is promised stands in the table as well."""
+    return limit if 0 < limit <= CHARTED_LIMIT * max(values) else None
 
 
 def _failed(read: _Read) -> Section:

@@ -20,7 +20,7 @@ from rmc_dr.report.document import (
     Tone,
     Words,
 )
-from rmc_dr.report.held import measured, signatures, when
+from rmc_dr.report.held import day, measured, signatures, when
 from rmc_dr.report.inspection_advice import Advice, advice
 from rmc_dr.report.inspection_parts import capacity_section, kept_sections, machine_sections
 from rmc_dr.rounds.compare import Compared, by_weight, compare
@@ -103,6 +103,20 @@ def weight_word(weight: Weight) -> str:
     return {"critical": _("critical"), "unknown": _("unknown"), "warning": _("warning")}[weight]
 
 
+def where(risk: Risk) -> str:
+    """The machine, or else the part of the estate that it is about."""
+    return risk.host or {
+        "network": _("network"),
+        "appserver": _("application server"),
+        "database": _("database"),
+        "backups": _("backups"),
+        "kit": _("kit"),
+        "timers": _("timers"),
+        "untested": _("not tested"),
+        "by hand": _("by hand"),
+    }.get(risk.area, risk.area)
+
+
 def _figures(read: _Read) -> list[Figure]:
     worst = read.risks[0].weight if read.risks else None
     done = len(read.it.items) - len(read.it.open_items)
@@ -115,7 +129,7 @@ def _figures(read: _Read) -> list[Figure]:
         ),
         Figure(
             _("Backups last proven"),
-            when(proven.at, read.it.timezone) if proven else _("not done"),
+            day(proven.at if proven else None, read.it.timezone),
             Tone.GOOD if proven else Tone.OPEN,
         ),
         Figure(
@@ -193,7 +207,7 @@ def _results(read: _Read) -> Section:
         )
     gone = Table(
         (_("Gone since the inspection before"), _("Where")),
-        [Row((one.said(language()), one.host or one.area), Tone.GOOD) for one in read.compared.gone],
+        [Row((one.said(language()), where(one)), Tone.GOOD) for one in read.compared.gone],
         _("nothing"),
     )
     return Section(_("Results"), [*lines, *([gone] if read.before else [])])
@@ -219,7 +233,7 @@ def _unresolved(read: _Read) -> Section:
 
     rows = [
         Row(
-            (weight_word(one.weight), one.host or one.area, one.said(language()), one.code, since(one)),
+            (weight_word(one.weight), where(one), one.said(language()), one.code, since(one)),
             TONES[one.weight],
         )
         for one in read.risks
@@ -229,17 +243,22 @@ def _unresolved(read: _Read) -> Section:
 
 
 def _by_hand(read: _Read) -> Section:
-    ticks = []
-    for item in read.it.items:
-        mark = read.it.marks.get(item.name)
-        remark = _("not done") if mark is None else mark.remark or _("good")
-        if mark is not None and not mark.good:
-            remark = _("AT FAULT: {remark}").format(remark=mark.remark)
-        ticks.append(Tick(item.said(language()), None if mark is None else mark.good, remark))
-    if not ticks:
+    title = _("Looked at by hand")
+    if not read.it.items:
         words = _("not done: the estate names nothing that is looked at by hand (inspection.items)")
-        return Section(_("Looked at by hand"), [Words(words, Tone.OPEN)])
-    return Section(_("Looked at by hand"), [Ticks(ticks)])
+        return Section(title, [Words(words, Tone.OPEN)])
+    faulty = [Row((item.said(language()), mark.remark), Tone.BAD) for item, mark in read.it.faulty]
+    ticks = [
+        Tick(item.said(language()), True if item.name in read.it.marks else None, _remark(read.it, item.name))
+        for item in read.it.items
+        if item.name not in {one.name for one, _mark in read.it.faulty}
+    ]
+    found = Table((_("At fault"), _("Remark")), faulty, _("none"))
+    return Section(title, [*([Ticks(ticks)] if ticks else []), *([found] if faulty else [])])
+
+
+def _remark(inspection: Inspection, item: str) -> str:
+    return _("good") if item in inspection.marks else _("not done")
 
 
 def _unseen(read: _Read) -> Section:

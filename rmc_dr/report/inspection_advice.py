@@ -46,7 +46,7 @@ def _mend(risks: Sequence[Risk]) -> Iterator[Advice]:
         text = (
             _("Begin with `{command}`.").format(command=command)
             if command
-            else _("Look each up by its code in docs/runbooks/check.md.")
+            else _("Look each up by its code in docs/runbooks/check.md or inspect.md.")
         )
         yield Advice("mend", text, codes, tone)
 

@@ -27,7 +27,7 @@ def machine_sections(inspection: Inspection) -> Iterator[Section]:
     machines = [
         Row(
             (
-                one.name,
+                one.name if one.answer == "system" else f"{one.name}: {answer_word(one.answer)}",
                 one.group,
                 one.address,
                 one.os or unknown,
@@ -38,18 +38,20 @@ def machine_sections(inspection: Inspection) -> Iterator[Section]:
         )
         for one in facts.servers
     ]
+    versions: dict[tuple[str, str], list[str]] = {}
+    for one in facts.servers:
+        for product, version in (one.software or {}).items():
+            versions.setdefault((product, version), []).append(one.name)
     software = [
-        Row((one.name, name, version))
-        for one in facts.servers
-        for name, version in sorted((one.software or {}).items())
+        Row((product, version, ", ".join(names))) for (product, version), names in sorted(versions.items())
     ]
     applications = [
         Row((one.name, name, release))
         for one in facts.servers
         for name, release in sorted((one.applications or {}).items())
     ]
-    untold = [Row((one.name, unknown, unknown), Tone.OPEN) for one in facts.servers if one.software is None]
-    columns = (_("Machine"), _("Product"), _("Version"))
+    untold = [Row((unknown, unknown, one.name), Tone.OPEN) for one in facts.servers if one.software is None]
+    columns = (_("Product"), _("Version"), _("Machines"))
     yield Section(
         _("Servers and software"),
         [
@@ -64,6 +66,17 @@ def machine_sections(inspection: Inspection) -> Iterator[Section]:
     )
 
 
+def answer_word(answer: str) -> str:
+    """Why a machine could not be looked at."""
+    return {
+        "silent": _("does not answer"),
+        "refused": _("takes no SSH"),
+        "rescue": _("runs its rescue system"),
+        "foreign": _("another machine answers"),
+        "unreadable": _("its answer is none"),
+    }.get(answer, answer)
+
+
 def capacity_section(oldest_first: Sequence[Inspection], zone: str) -> Section:
     seen = capacity.measured(oldest_first)
     others = {
@@ -76,7 +89,7 @@ def capacity_section(oldest_first: Sequence[Inspection], zone: str) -> Section:
     charted = {**others, **{name: disks[name] for name in fullest}}
     lines = [_line(name, found) for name, found in charted.items() if found.points]
     columns = (
-        _("What"), _("Now"), _("Limit"), _("Used of it"), _("Since the one before"),
+        _("What"), _("Now"), _("Limit"), _("Used of the limit"), _("Since the one before"),
         _("In 30 days, by the trend"), _("Full about"),
     )  # fmt: skip
     rows = [_capacity_row(name, found, zone) for name, found in {**others, **disks}.items()]

@@ -13,7 +13,7 @@ from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.words import class_word, standing_word
 from rmc_dr.report.document import Document, Figure, Pairs, Row, Section, Table, Tone, Words
 from rmc_dr.report.held import day, drills, measured, verifications, when
-from rmc_dr.report.inspection import TONES, all_risks, weight_word
+from rmc_dr.report.inspection import TONES, all_risks, weight_word, where
 from rmc_dr.report.month import Month
 from rmc_dr.rounds.facts import Drill, Proof
 from rmc_dr.rounds.proofs import proof, rehearsed
@@ -246,7 +246,7 @@ def _open(month: Month) -> list[tuple[str, str, Tone]]:
     found += [(name, _("the record is damaged, and tells nothing"), Tone.BAD) for name in month.damaged]
     if month.inspection is not None:
         found += [
-            (one.host or one.area, f"{weight_word(one.weight)}: {one.said(language())}", TONES[one.weight])
+            (where(one), f"{weight_word(one.weight)}: {one.said(language())}", TONES[one.weight])
             for one in all_risks(month.inspection)
         ]
     return found

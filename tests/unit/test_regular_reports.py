@@ -137,7 +137,8 @@ def test_a_fault_found_by_hand_is_a_risk_and_stays_to_be_compared(ours: Estate) 
     second = keep(ours, NOW, facts(), *make.marks(names, names, []))
     before, after = build_inspection(first, [], NOW), build_inspection(second, [first], NOW)
     assert "标签卡纸" in text(before, "Unresolved risks")
-    assert "AT FAULT: 标签卡纸" in text(before, "Looked at by hand")
+    assert "At fault\nRemark\n" in text(before, "Looked at by hand")
+    assert "not done" in text(before, "Looked at by hand")
     assert "标签卡纸" in text(after, "Results")
     assert after.figures[3].value == "2 of 2"
 
@@ -264,7 +265,7 @@ def test_a_drill_is_held_against_what_is_promised_and_the_drills_before(ours: Es
     document = build_drill(last, drill_record.results(), run, TARGETS, NOW)
     whole(document)
     assert document.about == last.name
-    assert "+100 % of the median of the 3 drills" in text(document, "Trend")
+    assert "+100 % against the median of 3 drills" in text(document, "Trend")
     assert [len(line.points) for line in charts(document)[0].lines] == [4, 4, 4]
     [chart] = [b for section in document.sections for b in section.blocks if isinstance(b, TimeChart)]
     assert chart.spans[0].began > START
@@ -288,7 +289,7 @@ def test_a_drill_that_lost_something_says_so_and_one_without_a_run_as_well(ours:
     document = build_drill(bad, drill_record.results(), None, TARGETS, NOW)
     whole(document)
     said = text(document, "Measured")
-    assert "Lost, of what could have been kept\n2\n0\nmissed" in said
+    assert "Lost, of what could have been kept\n2\n0\ntarget MISSED" in said
     assert (document.data["rto_met"], document.data["rpo_met"], document.data["passed"]) == (
         False,
         False,
