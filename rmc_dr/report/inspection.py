@@ -140,7 +140,7 @@ def _figures(read: _Read) -> list[Figure]:
         Figure(
             _("Looked at by hand"),
             _("{done} of {all}").format(done=done, all=len(read.it.items)),
-            Tone.GOOD if done == len(read.it.items) else Tone.OPEN,
+            Tone.WARN if read.it.faulty else Tone.GOOD if done == len(read.it.items) else Tone.OPEN,
         ),
     ]
 
