@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -12,13 +13,14 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 from check_world import healthy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rounds_world import DAY, NOW, facts, keep, risk
 from test_incident import CRITICAL
 
-from rmc_dr import response, schedule
+from rmc_dr import content, response, schedule
 from rmc_dr.backups import Level
 from rmc_dr.check.findings import Area, Finding
 from rmc_dr.check.judge import judge
@@ -389,6 +391,12 @@ def test_what_cannot_be_ticked_is_refused(ticks: list[str], faults: list[str], c
     with pytest.raises(BadInput) as error:
         make.marks(["printers"], ticks, faults)
     assert error.value.code == code
+
+
+def test_the_runbook_shows_an_inspection_that_can_be_meant() -> None:
+    page = (content.root() / "docs" / "runbooks" / "estate.md").read_text()
+    (block,) = re.findall(r"```yaml\n  inspection:\n(.*?)```", page, re.DOTALL)
+    assert InspectionConfig.model_validate(yaml.safe_load(block)).days == InspectionConfig().days
 
 
 def test_two_items_of_one_name_are_none() -> None:
