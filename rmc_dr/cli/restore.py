@@ -59,13 +59,15 @@ def database(
     as_json: bool,
     **options: Any,
 ) -> None:
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
     from rmc_dr.cli.restore_beside import inspect
+    from rmc_dr.observe.backups import observe_lineage
     from rmc_dr.observe.repository import observe_store
     from rmc_dr.plans.moment import parse
-    from rmc_dr.plans.restore_database import refuse_given_up, refuse_without_backup
+    from rmc_dr.plans.restore_database import choose_backup, refuse_given_up
     from rmc_dr.rebuild import given_up
 
     if only_inspect:
@@ -73,8 +75,8 @@ def database(
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
-    stored = observe_store(estate)
-    refuse_without_backup(to, label, stored)
+    stored = replace(observe_store(estate), lineage=observe_lineage(estate))
+    label = choose_backup(to, label, stored, beside=only_inspect)
     if only_inspect:
         context.json = as_json or context.json
         chosen = {name: options[name] for name in ("plan_only", "yes", "break_lock")}
