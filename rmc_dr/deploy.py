@@ -183,8 +183,8 @@ def _placed(estate: Estate, plan: Plan) -> Plan:
     return replace(plan, stages=with_hosts(plan.stages, playbook, estate, lambda _stage: {}))
 
 
-def _application(estate: Estate, name: str) -> Application:
-    """Raises BadInput for an unknown one, and for a journey of any that is none."""
+def named(estate: Estate, name: str) -> Application:
+    """Raises BadInput `unknown-application`."""
     apps = {app.name: app for app in estate.config.applications.apps}
     if name not in apps:
         raise BadInput(
@@ -192,9 +192,14 @@ def _application(estate: Estate, name: str) -> Application:
             _("The estate {estate} has no application {app}.").format(estate=estate.name, app=name),
             _("Its applications are: {apps}.").format(apps=", ".join(sorted(apps))),
         )
-    for app in apps.values():
-        journey.read_steps(app)
     return apps[name]
+
+
+def _application(estate: Estate, name: str) -> Application:
+    """Raises BadInput for an unknown one, and for a journey of any that is none."""
+    for app in estate.config.applications.apps:
+        journey.read_steps(app)
+    return named(estate, name)
 
 
 def _refuse_absent(app: Application, release: str, files: Mapping[str, Any]) -> None:

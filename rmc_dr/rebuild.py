@@ -50,6 +50,9 @@ RULES = {
 
 def make_plan(estate: Estate, request: Request) -> Plan:
     """Observe and decide; changes nothing. Raises Refused or BadInput with the reason."""
+    for name in str(request.options.get("replace_healthy") or "").split(","):
+        if name:
+            estate.host(name)
     if request.plan in rebuild_estate.GROUPS:
         return _plan_of_many(estate, request)
     group, decide = RULES[request.plan]
@@ -68,9 +71,6 @@ def make_plan(estate: Estate, request: Request) -> Plan:
 
 
 def _plan_of_many(estate: Estate, request: Request) -> Plan:
-    for name in str(request.options.get("replace_healthy", "")).split(","):
-        if name:
-            estate.host(name)
     request = rebuild_estate.with_fixed(estate, request)
     hosts = rebuild_estate.hosts_of(estate, request.plan)
     for host in hosts:

@@ -51,7 +51,7 @@ def audit(
     now = datetime.now(UTC)
     begin, end = _moment(since, context, now), _moment(until, context, now)
     _refuse_backwards(begin, end)
-    if evidence:
+    if evidence is not None:
         found = story.of_evidence(estate, evidence, begin, end)
     else:
         end = end or now
@@ -63,9 +63,9 @@ def audit(
 
 
 def _moment(text: str | None, context: Context, now: datetime) -> datetime | None:
-    from rmc_dr.plans.moment import parse
+    from rmc_dr.plans.moment import read_time
 
-    return parse(text, context.estate().config.timezone, now).time if text else None
+    return None if text is None else read_time(text, context.estate().config.timezone, now)
 
 
 def _refuse_backwards(begin: datetime | None, end: datetime | None) -> None:

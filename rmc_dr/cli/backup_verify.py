@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context, teller
+from rmc_dr.cli.common import Context, break_lock_option, pass_context, teller
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--files", is_flag=True, help=_("Only the files, without the database that lists them."))
 @click.option("--full", is_flag=True, help=_("Everything, and every chain to its last byte."))
 @click.option("--plan", "only_plan", is_flag=True, help=_("Say what would be read, and do nothing."))
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def verify(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # loaded when used: --help should answer at once
     from rmc_dr.estate import Estate
 
 lend_catalogue()
-BREAK_LOCK_HELP = _("Go on although that other run holds the lock; it is named in full.")
 SKIP_PRESERVE_HELP = _("Do not keep the scene first (`rmc-dr preserve`); the reason is recorded.")
 # Not `rmc-dr` alone, nor what takes no estate but its own.
 COMMAND = re.compile(r"\brmc-dr (?=[a-z])(?!lab\b|drill\b)")
@@ -96,6 +95,28 @@ def a_reason(_ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value and value.strip()
 
 
+def not_blank(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A callback: what was given says something; an empty word in a script is a variable that was not set.
+
+    Raises BadInput.
+    """
+    if value is not None and not value.strip():
+        raise BadInput(
+            "blank",
+            _("{option} was given without a word.").format(option=param.opts[0]),
+            _("Write it out, or leave it out; in a script, look whether a variable is empty."),
+        )
+    return value
+
+
+break_lock_option = click.option(
+    "--break-lock",
+    metavar="RUN",
+    callback=not_blank,
+    help=_("Go on although that other run holds the lock; it is named in full."),
+)
+
+
 def consent_options(command: Any) -> Any:
     """The options that say who of the hospital agreed, as `release_terms.consented` reads them."""
     for option in (
@@ -105,8 +126,13 @@ def consent_options(command: Any) -> Any:
             callback=a_reason,
             help=_("Why nobody was asked, in an emergency."),
         ),
-        click.option("--consent-at", metavar="TIME", help=_("When, with its time zone; without it: now.")),
-        click.option("--consent", metavar="WHO", help=_("Who of the hospital agreed.")),
+        click.option(
+            "--consent-at",
+            metavar="TIME",
+            callback=not_blank,
+            help=_("When, with its time zone; without it: now."),
+        ),
+        click.option("--consent", metavar="WHO", callback=not_blank, help=_("Who of the hospital agreed.")),
     ):
         command = option(command)
     return command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, a_reason, consent_options, pass_context
+from rmc_dr.cli.common import Context, a_reason, break_lock_option, consent_options, pass_context
 from rmc_dr.cli.db_moves import JSON_HELP, PLAN_HELP, YES_HELP
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help=_("Migrate the database without a young backup; the reason is recorded."),
 )
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
@@ -220,10 +220,13 @@ def _show(context: Context, done: Deployed) -> None:
 @pass_context
 def releases(context: Context, /, application: str | None, as_json: bool) -> None:
     from rmc_dr import releases as story
+    from rmc_dr.deploy import named
     from rmc_dr.record import plain
 
     context.json = context.json or as_json
     rows = story.history(context.estate().name, application)
+    if application is not None and not rows:
+        named(context.estate(), application)
     if context.json:
         context.emit(plain(rows))
     elif not rows:

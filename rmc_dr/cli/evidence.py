@@ -262,10 +262,10 @@ def _show_manifest(context: Context, kept: Kept, held: Manifest) -> None:
 
 
 @evidence.command(help=_("Prove that evidence is what was sealed, here and in the store: every byte."))
-@click.argument("name", metavar="[ID]", default="")
+@click.argument("name", metavar="[ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def verify(context: Context, /, name: str, as_json: bool) -> int:
+def verify(context: Context, /, name: str | None, as_json: bool) -> int:
     from dataclasses import asdict
 
     from rmc_dr.evidence import folder
@@ -273,7 +273,7 @@ def verify(context: Context, /, name: str, as_json: bool) -> int:
 
     context.json = as_json or context.json
     estate = context.estate()
-    chosen = [folder.find(estate.name, name)] if name else folder.all_of(estate.name)
+    chosen = folder.all_of(estate.name) if name is None else [folder.find(estate.name, name)]
     found = {kept.id: list(check(estate, kept)) for kept in chosen if not kept.busy}
     if context.json:
         context.emit({key: [asdict(one) for one in checks] for key, checks in found.items()})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.common import Context, break_lock_option, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def status(context: Context, /, host: str | None, as_json: bool) -> None:
 
 @fence.command(help=_("Boot the host if it is held in its rescue system, and let users in."))
 @click.argument("host")
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def release(context: Context, /, host: str, break_lock: str | None, as_json: bool) -> None:

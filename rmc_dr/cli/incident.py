@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from rmc_dr.cli.common import Context, a_reason, pass_context
+from rmc_dr.cli.common import Context, a_reason, not_blank, pass_context
 from rmc_dr.i18n import _
 from rmc_dr.incident.terms import CLASSES, Kind, Milestone
 
@@ -46,7 +46,7 @@ def incident() -> None:
     + "\n\n"
     + NO_PATIENTS,
 )
-@click.argument("what")
+@click.argument("what", callback=not_blank)
 @_finding
 @_kind
 @click.option("--noticed", metavar="TIME", help=_("When notice was given, with its time zone; else now."))
@@ -245,7 +245,7 @@ def _lately(state: IncidentState) -> bool:
 def _moment(context: Context, text: str | None) -> datetime | None:
     from rmc_dr.plans.moment import read_time
 
-    return read_time(text, context.estate().config.timezone, datetime.now(UTC)) if text else None
+    return None if text is None else read_time(text, context.estate().config.timezone, datetime.now(UTC))
 
 
 def _show(context: Context, state: IncidentState) -> None:

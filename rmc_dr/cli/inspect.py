@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import Context, consent_options, pass_context
+from rmc_dr.cli.common import Context, consent_options, not_blank, pass_context
 from rmc_dr.cli.db_moves import PLAN_HELP
 from rmc_dr.cli.publishing import give_out, publishing
 from rmc_dr.i18n import _
@@ -29,7 +29,10 @@ STYLES = {"critical": "red", "unknown": "magenta", "warning": "yellow"}
 )
 @consent_options
 @click.option(
-    "--patches-consent", metavar="WHO", help=_("Who of the hospital agreed to the waiting patches.")
+    "--patches-consent",
+    metavar="WHO",
+    callback=not_blank,
+    help=_("Who of the hospital agreed to the waiting patches."),
 )
 @click.option(
     "--tick", "ticks", multiple=True, metavar="ITEM", help=_("Looked at by hand, and good. May be repeated.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,10 +11,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rmc_dr.cli.common import Context
+from rmc_dr.errors import BadInput
 from rmc_dr.i18n import _, speaking
 
 if TYPE_CHECKING:
     from rmc_dr.report.document import Document
+
+
+def a_folder(_ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """A callback: a folder that can be made or written to, before anything is done. Raises BadInput."""
+    if value is None or _can_be(value):
+        return value
+    raise BadInput(
+        "cannot-write",
+        _("{option} names no folder that can be written to.").format(option=param.opts[0]),
+        _("Name a folder that is there, or one that can be made."),
+    )
+
+
+def _can_be(folder: Path) -> bool:
+    try:
+        known = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        return known.is_dir() and os.access(known, os.W_OK)
+    except OSError:  # a name that is too long
+        return False
+
 
 language = click.option("--lang", type=click.Choice(["en", "zh"]), help=_("The language of the report."))
 as_json_option = click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
@@ -28,6 +50,7 @@ def publishing(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--to",
             type=click.Path(file_okay=False, path_type=Path),
+            callback=a_folder,
             help=_("The folder that the files are written to; else the one where reports are kept."),
         ),
     ):

@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, SKIP_PRESERVE_HELP, Context, a_reason, host_names, pass_context
+from rmc_dr.cli.common import (
+    SKIP_PRESERVE_HELP,
+    Context,
+    a_reason,
+    break_lock_option,
+    host_names,
+    pass_context,
+)
 from rmc_dr.i18n import _
 
 
@@ -46,7 +53,7 @@ def _options(command: Command) -> Command:
             click.option("--yes", is_flag=True, help=_("Do not ask (for automation).")),
             click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP),
             click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP),
-            click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP),
+            break_lock_option,
             click.option(
                 "--json",
                 "as_json",
@@ -142,7 +149,7 @@ def rebuild_by_plan(
 
 
 @click.command(help=_("Look again and finish the estate's open run."))
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
 @_without_files
 @click.option("--json", "as_json", is_flag=True, help=_("Print the events of the run as JSON lines."))

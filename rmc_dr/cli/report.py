@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rmc_dr.cli.common import Context, pass_context
-from rmc_dr.cli.publishing import as_json_option, language, spoken
+from rmc_dr.cli.publishing import a_folder, as_json_option, language, spoken
 from rmc_dr.cli.report_regular import drill, monthly
 from rmc_dr.i18n import _
 
@@ -112,6 +112,7 @@ def _print(context: Context, found: list[Entry]) -> None:
     "--to",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
+    callback=a_folder,
     help=_("The folder that the files are written to; else this one."),
 )
 @as_json_option

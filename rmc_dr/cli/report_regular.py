@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import Context, pass_context
+from rmc_dr.cli.common import Context, not_blank, pass_context
 from rmc_dr.cli.publishing import give_out, publishing
 from rmc_dr.i18n import _
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         "it works in the office. Without --month: this month, up to now."
     )
 )
-@click.option("--month", metavar="YYYY-MM", help=_("The month, as in 2026-11."))
+@click.option("--month", metavar="YYYY-MM", callback=not_blank, help=_("The month, as in 2026-11."))
 @publishing
 @pass_context
 def monthly(context: Context, /, month: str | None, **given: Any) -> int:

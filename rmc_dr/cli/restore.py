@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, SKIP_PRESERVE_HELP, Context, a_reason, pass_context
+from rmc_dr.cli.common import SKIP_PRESERVE_HELP, Context, a_reason, break_lock_option, pass_context
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.cli.restore_beside import psql, table
 from rmc_dr.i18n import _
@@ -46,7 +46,7 @@ restore.add_command(table)
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
 @click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
 def database(
@@ -59,13 +59,15 @@ def database(
     as_json: bool,
     **options: Any,
 ) -> None:
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
     from rmc_dr.cli.restore_beside import inspect
+    from rmc_dr.observe.backups import observe_lineage
     from rmc_dr.observe.repository import observe_store
     from rmc_dr.plans.moment import parse
-    from rmc_dr.plans.restore_database import refuse_given_up, refuse_without_backup
+    from rmc_dr.plans.restore_database import choose_backup, refuse_given_up
     from rmc_dr.rebuild import given_up
 
     if only_inspect:
@@ -73,8 +75,8 @@ def database(
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
-    stored = observe_store(estate)
-    refuse_without_backup(to, label, stored)
+    stored = replace(observe_store(estate), lineage=observe_lineage(estate))
+    label = choose_backup(to, label, stored, beside=only_inspect)
     if only_inspect:
         context.json = as_json or context.json
         chosen = {name: options[name] for name in ("plan_only", "yes", "break_lock")}
@@ -118,7 +120,7 @@ def _refuse_what_inspects_nothing(host: str | None, accept_expired_kit: str | No
 )
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def files(
@@ -198,7 +200,7 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
 )
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def release(context: Context, /, plan_only: bool, yes: bool, break_lock: str | None, as_json: bool) -> None:

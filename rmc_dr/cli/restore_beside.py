@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context, teller, with_estate
+from rmc_dr.cli.common import Context, break_lock_option, pass_context, teller, with_estate
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def psql(context: Context, /, database: str) -> int:
 @click.argument("table", metavar="DATABASE.SCHEMA.TABLE")
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def table(

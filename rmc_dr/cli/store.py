@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rmc_dr.cli.common import BREAK_LOCK_HELP, Context, pass_context
+from rmc_dr.cli.common import Context, break_lock_option, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(context: Context, /, as_json: bool) -> int:
 )
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
-@click.option("--break-lock", metavar="RUN", help=BREAK_LOCK_HELP)
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
 def rewind(

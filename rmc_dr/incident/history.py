@@ -51,6 +51,9 @@ class IncidentState:
         return reduce(cls.after, events, cls())
 
     def after(self, event: Event) -> IncidentState:
+        for name in _SAID.get(event.event, ()):
+            if not isinstance(event.fields[name], str | int):
+                raise TypeError(f"{name}: {event.fields[name]!r}")
         step = _STEPS.get(event.event)
         return replace(step(self, event) if step else self, events=(*self.events, event))
 
@@ -125,7 +128,10 @@ def _one_of(known: tuple[Any, ...], word: Any) -> Any:
 
 
 def _words(event: Event, name: str) -> list[str]:
-    return [str(word) for word in event.get(name) or ()]
+    words = event.get(name) or ()
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise TypeError(f"{name}: {words!r}")
+    return list(words)
 
 
 def _reached(state: IncidentState, event: Event) -> IncidentState:
@@ -159,6 +165,15 @@ def moment(text: Any) -> datetime:
     return when.astimezone(UTC)
 
 
+# What whoever shows an event relies on; what a step reads is judged by that step.
+_SAID: Mapping[str, tuple[str, ...]] = {
+    "incident-opened": ("operator",),
+    "note": ("text",),
+    "notice": ("kind", "title", "text"),
+    "notice-sent": ("notice", "to"),
+    "notice-failed": ("notice", "to"),
+    "clock-warned": ("percent",),
+}
 _STEPS: Mapping[str, Callable[[IncidentState, Event], IncidentState]] = {
     "incident-opened": _opened,
     "terms": lambda state, event: replace(state, terms=Terms.model_validate(event.fields["terms"])),

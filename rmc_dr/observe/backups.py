@@ -22,7 +22,7 @@ from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 from rmc_dr.observe.postgres import observe_archiver, observe_node
 from rmc_dr.observe.surroundings import observe_surroundings
-from rmc_dr.pair import Role
+from rmc_dr.pair import Node, Role
 from rmc_dr.store.client import client
 
 if TYPE_CHECKING:
@@ -161,13 +161,26 @@ def _on(estate: Estate, host: Host, command: str, seconds: float) -> str:
 
 def _primary(estate: Estate) -> tuple[Archiver, Lineage]:
     """What the only primary says of its archiver and of its history. Raises Silent or psycopg.Error."""
+    node = _only_primary(estate)
+    if node is None:
+        raise Silent(_("no single primary"))
+    return observe_archiver(estate, estate.host(node.name)), _lineage(node)
+
+
+def observe_lineage(estate: Estate) -> Lineage | None:
+    """The history of the only primary; None where there is none."""
+    node = _only_primary(estate)
+    return _lineage(node) if node else None
+
+
+def _lineage(node: Node) -> Lineage:
+    return Lineage(node.system_identifier, node.timeline, node.forks)
+
+
+def _only_primary(estate: Estate) -> Node | None:
     nodes = [observe_node(estate, host) for host in estate.group("dbserver")]
     primaries = [node for node in nodes if node.role is Role.PRIMARY]
-    if len(primaries) != 1:
-        raise Silent(_("no single primary"))
-    node = primaries[0]
-    lineage = Lineage(node.system_identifier, node.timeline, node.forks)
-    return observe_archiver(estate, estate.host(node.name)), lineage
+    return primaries[0] if len(primaries) == 1 else None
 
 
 def _store(estate: Estate) -> _Stored:

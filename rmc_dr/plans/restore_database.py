@@ -88,11 +88,18 @@ def refuse_given_up(moment: Moment, earlier: Sequence[GivenUp]) -> None:
             )
 
 
-def refuse_without_backup(moment: Moment, label: str | None, seen: BackupsObservation) -> None:
-    """Raises Refused where no backup leads to the moment. Where the store is silent, only trying tells."""
+def choose_backup(
+    moment: Moment, label: str | None, seen: BackupsObservation, *, beside: bool = False
+) -> str | None:
+    """The backup to start from, the newest that leads to the moment; None where the store is silent.
+
+    One of another history than the primary's is taken only by its name, and only to be looked into ``beside``
+    production. Raises Refused where no backup will do.
+    """
     if seen.database is None:
-        return
-    usable = [backup for backup in seen.database if not backup.damaged and label in (None, backup.label)]
+        return label
+    sound = [backup for backup in seen.database if not backup.damaged]
+    usable = [one for one in sound if (one.label == label if label else not seen.strays(one))]
     if not usable:
         raise Refused(
             "no-backup",
@@ -101,13 +108,24 @@ def refuse_without_backup(moment: Moment, label: str | None, seen: BackupsObserv
             else _("There is no usable backup."),
             _("`rmc-dr backup list` shows what there is."),
         )
-    first = min(backup.stopped for backup in usable)
-    if moment.time is not None and moment.time < first:
+    if label and not beside and seen.strays(usable[0]):
+        raise Refused(
+            "backup-diverged",
+            _("The backup {label} is of another history than the primary's.").format(label=label),
+            _("Look into it beside production: `rmc-dr restore database --backup {label} --inspect`.").format(
+                label=label
+            ),
+        )
+    leading = [one for one in usable if moment.time is None or one.stopped <= moment.time]
+    if not leading:
         raise Refused(
             "before-backups",
             _("{moment} lies before the end of every backup that could lead to it.").format(moment=moment),
-            _("The earliest moment is {first}.").format(first=first.astimezone().isoformat()),
+            _("The earliest moment is {first}.").format(
+                first=min(one.stopped for one in usable).astimezone().isoformat()
+            ),
         )
+    return max(leading, key=lambda one: one.stopped).label
 
 
 def refuse_unarchived(moment: Moment, seen: BackupsObservation) -> None:

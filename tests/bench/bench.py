@@ -1,6 +1,6 @@
 """`make bench`: each number beside its limit or rival, in one run on one machine. Needs the lab up, and root.
 
-    bench.py [appserver] [restore] [pair] [verification] [outage] [--sizes 1,8]
+    bench.py [appserver] [check] [restore] [pair] [verification] [outage] [--sizes 1,8]
         [--rounds 3] [--print]
 
 Each part prints its table in Markdown and puts it into its section of docs/benchmarks.md. Losses are printed
@@ -19,6 +19,7 @@ import nightly
 import outage
 import page
 import side_restore
+import triage
 import whole_pair
 from filling import bench_database, grow_to
 from measure import ENV, Row, Stages, run, say
@@ -27,7 +28,7 @@ from rmc_dr.errors import Error
 
 FILLED = ("restore", "verification", "pair")  # in this order: the last one makes the hosts anew
 Keep = Callable[[str, str], None]
-PARTS = ("appserver", *FILLED, "outage")
+PARTS = ("appserver", "check", *FILLED, "outage")
 
 
 def sizes(text: str) -> list[int]:
@@ -89,6 +90,8 @@ def main() -> None:
     try:
         if "appserver" in parts:
             keep("appserver", appserver.bench(given.rounds))
+        if "check" in parts:
+            keep("check", triage.bench(given.rounds))
         if "outage" in parts:
             keep("outage", outage.bench(given.rounds))
         if set(FILLED) & set(parts):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from conftest import Lab, serving
-from pair import DATA, Pair, mend
+from pair import DATA, KILL_PATRONI, RUN, Pair, mend
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 PSQL = "runuser -u postgres -- psql -X -A -t -d management"
@@ -76,6 +76,25 @@ def test_everything_archived_comes_back(pair: Pair):
     seen = pair.until("healthy", seconds=300)
     primary = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "primary")
     assert sql(pair, primary, "select count(*) from slip") == "0", "the last write was archived and came back"
+
+
+def test_a_history_that_a_node_promoted_by_hand_archived_is_not_followed(pair: Pair):
+    """Its timeline is newer than the primary's; what was written on the primary since is in the older one."""
+    stray = pair.standby
+    pair.on(stray, f"{KILL_PATRONI}; {RUN} promote")
+    wal = sql(pair, stray, "select pg_walfile_name(pg_switch_wal())")
+    deadline = time.monotonic() + 60
+    while sql(pair, stray, "select coalesce(last_archived_wal, '') from pg_stat_archiver") < wal:
+        assert time.monotonic() < deadline, f"{wal} was not archived"
+        time.sleep(1)
+    pair.on(stray, f"{RUN} stop -m fast")
+    slip(pair)
+    sql(pair, pair.primary, "insert into slip values (7)")
+    assert "archive-diverged" in pair.lab.run("backup", "status", "--json").out
+    pair.lab.ok("restore", "database", "--yes", timeout=1800)
+    seen = pair.until("healthy", seconds=300)
+    primary = next(node["name"] for node in seen["seen"]["nodes"] if node["role"] == "primary")
+    assert sql(pair, primary, "select sum(n) from slip") == "7", "the primary's last write came back"
 
 
 def test_a_killed_restore_is_resumed(pair: Pair):

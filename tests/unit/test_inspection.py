@@ -338,7 +338,8 @@ def test_the_commands_end_with_what_can_be_done_next(
     estate: Estate, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rmc_dr.observe.repository.observe_store", lambda _estate: seen())
-    monkeypatch.setattr("rmc_dr.plans.restore_database.refuse_without_backup", lambda *_: None)
+    monkeypatch.setattr("rmc_dr.observe.backups.observe_lineage", lambda _estate: None)
+    monkeypatch.setattr("rmc_dr.plans.restore_database.choose_backup", lambda *_, **__: None)
     monkeypatch.setattr("rmc_dr.plans.restore_database.refuse_unarchived", lambda *_: None)
     context = Context()
     context._estate = estate

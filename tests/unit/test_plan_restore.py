@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 from test_backups import DIFF, FULL, seen
 
 from rmc_dr import content, gates
+from rmc_dr.backups import Lineage
 from rmc_dr.engine import resume_index
 from rmc_dr.errors import Refused
 from rmc_dr.model import HostObservation, PairState, Reach, Request
 from rmc_dr.pair import Name
 from rmc_dr.plans import read_stages
 from rmc_dr.plans.moment import Moment
-from rmc_dr.plans.restore_database import GivenUp, decide, refuse_given_up, refuse_without_backup
+from rmc_dr.plans.restore_database import GivenUp, choose_backup, decide, refuse_given_up
 from rmc_dr.words import plan_title, stage_title
 
 STAGES = read_stages(content.root() / "playbooks" / "restore-database.yml")
@@ -118,27 +120,44 @@ def test_resume_goes_on_where_it_stopped(done, reach):
 
 
 @pytest.mark.parametrize(
+    ("when", "label", "chosen"),
+    [
+        (None, None, DIFF.label),
+        (FULL.stopped, None, FULL.label),
+        (FULL.stopped, FULL.label, FULL.label),
+        (None, FULL.label, FULL.label),
+    ],
+)
+def test_a_restore_starts_from_the_newest_backup_that_leads_to_the_moment(when, label, chosen):
+    assert choose_backup(Moment(when), label, seen(database=(FULL, DIFF))) == chosen
+
+
+@pytest.mark.parametrize(
     ("when", "label", "code"),
     [
-        (None, None, None),
-        (FULL.stopped, None, None),
         (FULL.stopped - timedelta(seconds=1), None, "before-backups"),
-        (FULL.stopped, FULL.label, None),
         (FULL.stopped, DIFF.label, "before-backups"),
         (None, "20000101-000000F", "no-backup"),
     ],
 )
 def test_a_moment_that_no_backup_leads_to_is_refused_in_the_plan(when, label, code):
-    def ask():
-        refuse_without_backup(Moment(when), label, seen(database=(FULL, DIFF)))
-
-    if code is None:
-        ask()
-        return
     with pytest.raises(Refused) as refused:
-        ask()
+        choose_backup(Moment(when), label, seen(database=(FULL, DIFF)))
     assert refused.value.code == code
 
 
+def test_a_backup_of_another_history_is_taken_by_its_name_and_beside_production_only():
+    stray = replace(
+        DIFF, label="20261124-040000F", cluster="another", stopped=DIFF.stopped + timedelta(hours=1)
+    )
+    observed = seen(database=(FULL, DIFF, stray), lineage=Lineage(DIFF.cluster, 1, ()))
+    assert choose_backup(Moment(), None, observed) == DIFF.label
+    assert choose_backup(Moment(), stray.label, observed, beside=True) == stray.label
+    with pytest.raises(Refused) as refused:
+        choose_backup(Moment(), stray.label, observed)
+    assert refused.value.code == "backup-diverged"
+
+
 def test_a_silent_store_refuses_no_restore():
-    refuse_without_backup(Moment(), None, seen(database=None))
+    assert choose_backup(Moment(), None, seen(database=None)) is None
+    assert choose_backup(Moment(), FULL.label, seen(database=None)) == FULL.label

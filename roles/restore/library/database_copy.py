@@ -20,6 +20,7 @@ short_description: Flush, hold, set aside, recover and check one node's copy of 
 description:
   - C(flush), on the primary, makes sure that its last write is archived and says which standby holds it too.
   - C(hold) stops Patroni and keeps it from starting again, also over a reboot, until C(free).
+  - C(followed) says which timeline C(flush) saw the primary on; latest where no primary was.
   - C(stop) ends PostgreSQL, which a step that was cut may have left running.
   - C(aside) renames the data; it is the safety copy until somebody releases it.
   - C(recover) starts PostgreSQL for nobody but this module and waits until the restore's target is reached.
@@ -28,7 +29,7 @@ description:
 options:
   do:
     description: The step.
-    choices: [flush, hold, stop, aside, recover, check, free]
+    choices: [flush, hold, followed, stop, aside, recover, check, free]
     required: true
   data: {description: The data directory., type: path, required: true}
   run: {description: What names this restore; part of the safety copy's name., type: str, required: true}
@@ -67,6 +68,7 @@ class Node:
         self.data = Path(given["data"])
         self.aside_path = self.data.with_name(f"{self.data.name}.before-{given['run']}")
         self.run = given["run"]
+        self.flushed = STATE / f"restore-{self.run}.json"
         self.binaries = Path(given["binaries"])
         self.port = given["port"]
         self.held = Path(given["held"])
@@ -112,9 +114,8 @@ def flush(node: Node) -> dict:
 
     What was seen is kept: a repeated stage finds the primary stopped, and must know its standby in step.
     """
-    kept = STATE / f"restore-{node.run}.json"
-    if kept.is_file():
-        return json.loads(kept.read_text())
+    if node.flushed.is_file():
+        return json.loads(node.flushed.read_text())
     if not node.runs():
         return {"changed": False, "running": False, "in_step": []}
     if node.sql("select pg_is_in_recovery()") == "t":
@@ -146,8 +147,15 @@ def flush(node: Node) -> dict:
         "time": node.sql("select clock_timestamp()"),
         "in_step": node.sql(BEHIND.format(lsn=lsn)).split(),
     }
-    kept.write_text(json.dumps(flushed))
+    node.flushed.write_text(json.dumps(flushed))
     return flushed
+
+
+def followed(node: Node) -> dict:
+    """Recovery follows the primary's timeline: a node promoted by hand may have archived a newer one."""
+    if not node.flushed.is_file():
+        return {"changed": False, "timeline": "latest"}
+    return {"changed": False, "timeline": str(int(json.loads(node.flushed.read_text())["wal"][:8], 16))}
 
 
 def hold(node: Node) -> dict:
@@ -262,6 +270,7 @@ def free(node: Node) -> dict:
 STEPS = {
     "flush": flush,
     "hold": hold,
+    "followed": followed,
     "stop": stop,
     "aside": aside,
     "recover": recover,
