@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(hidden=True)
 @pass_context
 def status(context: Context) -> None:
-    from rmc_dr import backup_record
+    from rmc_dr import backup_record, schedule
     from rmc_dr.errors import BadInput
     from rmc_dr.fence import users_fence
     from rmc_dr.incident.record import open_incident
@@ -47,6 +47,7 @@ def status(context: Context) -> None:
         pair,
         kept_off,
         proven=not estate.group("verifier") or _young(proven, estate.config.backup.verify_hours),
+        inspected=not schedule.inspection(estate).late(datetime.now(UTC)),
     )
     if context.json:
         serving = {host.name: host.serving for host in hosts}
@@ -86,10 +87,17 @@ def _young(moment: datetime | None, hours: float) -> bool:
 
 
 def _next(
-    run: str | None, hosts: Sequence[HostObservation], pair: str, kept_off: Collection[str], *, proven: bool
+    run: str | None,
+    hosts: Sequence[HostObservation],
+    pair: str,
+    kept_off: Collection[str],
+    *,
+    proven: bool,
+    inspected: bool = True,
 ) -> str:
     """The next command to type; "" where nothing has to be done. ``kept_off`` are the hosts that the users'
-    fence closes, ``proven`` says whether the backups were shown to work lately."""
+    fence closes, ``proven`` says whether the backups were shown to work lately, ``inspected`` that
+    no inspection is overdue."""
     if run:
         return "rmc-dr resume"
     down = [host.name for host in hosts if not host.serving]
@@ -104,4 +112,6 @@ def _next(
         return "rmc-dr verify appserver"
     if kept_off:
         return f"rmc-dr fence release {next(iter(kept_off))}"
-    return "" if proven else "rmc-dr backup status"
+    if not proven:
+        return "rmc-dr backup status"
+    return "" if inspected else "rmc-dr inspect"

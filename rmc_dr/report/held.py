@@ -68,6 +68,16 @@ def drills(held: Sequence[Drill], zone: str) -> Table:
     )
 
 
+def scope_word(scope: str) -> str:
+    """How much a verification has read."""
+    return {
+        "night": _("nightly"),
+        "full": _("to the last byte"),
+        "database": _("the database alone"),
+        "files": _("the files alone"),
+    }.get(scope, scope or "-")
+
+
 def verifications(proofs: Sequence[Proof], zone: str, most: int = 12) -> Table:
     """The newest of them; every red one."""
     shown = [one for place, one in enumerate(reversed(proofs)) if place < most or not one.good]
@@ -77,7 +87,7 @@ def verifications(proofs: Sequence[Proof], zone: str, most: int = 12) -> Table:
             Row(
                 (
                     when(one.at, zone),
-                    one.scope or "-",
+                    scope_word(one.scope),
                     _("green") if one.good else _("RED"),
                     measured(one.rpo_seconds),
                     measured(one.rto_estimate_seconds),

@@ -129,8 +129,22 @@ def _facts(estate: Estate, looked: _Looked, earlier: Sequence[Inspection]) -> Fa
         backups=_proven(estate.name, looked.backups, since),
         drills=tuple(rehearsed(drill_record.results(), since)),
         patches=_patches(estate, looked),
-        unseen={**seen.errors, **looked.silent, **(looked.backups.errors if looked.backups else {})},
+        unseen=_unseen(estate, looked),
     )
+
+
+def _unseen(estate: Estate, looked: _Looked) -> dict[str, str]:
+    mute = [
+        name
+        for name, told in looked.told.items()
+        if "dbserver" in estate.host(name).groups and not told.databases
+    ]
+    return {
+        **looked.seen.errors,
+        **looked.silent,
+        **{f"databases {name}": _("PostgreSQL did not tell how large it is") for name in mute},
+        **(looked.backups.errors if looked.backups else {}),
+    }
 
 
 def _server(estate: Estate, looked: _Looked, name: str) -> Server:

@@ -222,3 +222,8 @@ def test_bare_rmc_dr_tells_what_was_stopped_from_what_is_dead(
 def test_a_proof_of_the_backups_that_is_old_comes_next():
     assert status._next(None, [SERVING], "healthy", [], proven=False) == "rmc-dr backup status"
     assert status._next(None, [DEAD], "healthy", [], proven=False) != "rmc-dr backup status"
+
+
+def test_an_inspection_that_is_overdue_comes_after_all_that_is_wrong():
+    assert status._next(None, [SERVING], "healthy", [], proven=True, inspected=False) == "rmc-dr inspect"
+    assert status._next(None, [SERVING], "healthy", [], proven=False, inspected=False) != "rmc-dr inspect"
