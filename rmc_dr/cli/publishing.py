@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,15 +49,21 @@ def give_out(
     no_archive: bool,
     as_json: bool,
     incident: str = "",
+    said: Mapping[str, Any] | None = None,
 ) -> int:
-    """Build in the language that is wanted, publish, and say what came of it; the exit code."""
+    """Build in the language that is wanted, publish, and say what came of it; the exit code.
+
+    The report is noted in ``incident``, with what is ``said`` of it beside.
+    """
     from rmc_dr.publish.story import publish
     from rmc_dr.report.render import named
 
     context.json = as_json or context.json
     with spoken(lang):
         document = build()
-    done = publish(context.estate(), document, to=to, to_store=not no_archive, incident=incident)
+    done = publish(
+        context.estate(), document, to=to, to_store=not no_archive, incident=incident, said=said or {}
+    )
     if context.json:
         context.emit(
             {
