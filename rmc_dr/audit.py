@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,6 +23,7 @@ from rmc_dr.evidence.folder import MANIFEST, SIGNATURE
 from rmc_dr.evidence.line import Clock
 from rmc_dr.evidence.sources import Window, tasks
 from rmc_dr.i18n import _
+from rmc_dr.incident import attach
 from rmc_dr.preserve import room_for
 from rmc_dr.timeline import Happening, Read, journal, liberty, loss
 from rmc_dr.timeline.merge import first_error, merged
@@ -106,6 +107,21 @@ def of_evidence(estate: Estate, name: str, since: datetime | None, until: dateti
     began = datetime.fromisoformat(str(sealed.about["began"])).timestamp()
     material = Material(kept.path, sealed.pieces, sealed.clocks, began)
     return replace(_audit(estate, material, since, until), evidence=kept.id)
+
+
+def attach_to_incident(estate: Estate, found: Audit) -> None:
+    """What the open incident's report tells of it: the first error and the loss, without a log's words."""
+    first, wal = found.first_error, found.assessment.unarchived
+    attach.attach(
+        estate.name,
+        "audit",
+        evidence=found.evidence,
+        entries=len(found.timeline),
+        first_error=f"{first.host} {first.kind}: {first.what}" if first else "",
+        first_error_at=first.at if first else None,
+        wal=asdict(wal),
+        attachments=[asdict(one) for one in found.assessment.attachments],
+    )
 
 
 def _not_proven(name: str, what: str) -> Refused:

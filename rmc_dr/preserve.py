@@ -15,11 +15,13 @@ from rmc_dr.errors import Error, Interrupted, Locked, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.evidence import copy, custody, folder, manifest, sign
 from rmc_dr.evidence.collect import MIB, Job, Room, collect
-from rmc_dr.evidence.folder import COLLECTING, Kept
+from rmc_dr.evidence.folder import COLLECTING, MANIFEST, Kept
 from rmc_dr.evidence.manifest import Manifest
 from rmc_dr.evidence.sources import Task, Window, disk_tasks, tasks
 from rmc_dr.exclusive import canceled_by_signal
 from rmc_dr.i18n import _
+from rmc_dr.incident import attach
+from rmc_dr.kit.place import digest
 from rmc_dr.words import size
 
 LEAST_FREE = 512 * MIB  # on this machine's disk, before and after
@@ -82,6 +84,10 @@ def preserve(estate: Estate, wanted: Wanted) -> Preserved:
         if not sealed.had:
             raise _nothing(sealed)
         not_copied = _copied(estate, kept)
+    attach.attach(
+        estate.name, "evidence", id=kept.id, files=len(sealed.had), bytes=sealed.bytes,
+        manifest_sha256=digest(kept.path / MANIFEST), copied=not not_copied,
+    )  # fmt: skip
     # A run waits for this; an earlier one's leftovers can wait for somebody who does not.
     finished = () if wanted.run else finish_leftovers(estate, kept.id, not_copied)
     return Preserved(kept.id, kept.path, sealed, not_copied, finished)

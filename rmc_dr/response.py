@@ -18,7 +18,7 @@ from rmc_dr.incident import attach, news, record, words
 from rmc_dr.incident.clocks import Alarm, alarms, read
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.incident.terms import Class, Kind, Milestone
+from rmc_dr.incident.terms import Class, Kind, Milestone, Topic
 from rmc_dr.record import newest_run
 
 LONGEST_TEXT = 4000
@@ -109,10 +109,27 @@ def classify(
 
 
 def note(
-    estate: Estate, text: str, reached: Milestone | None = None, at: datetime | None = None
+    estate: Estate,
+    text: str,
+    reached: Milestone | None = None,
+    at: datetime | None = None,
+    *,
+    topic: Topic | None = None,
+    incident: str = "",
 ) -> IncidentState:
-    """Add a note; ``reached`` stops the clocks that wait for it, ``at`` is when it was. Raises BadInput."""
-    state, secrets, now = current(estate), known(estate), datetime.now(UTC)
+    """Add a note; ``reached`` stops the clocks that wait for it, ``at`` is when it was. Raises BadInput.
+
+    ``topic`` is the point of the report that it is for; ``incident`` names another than the open one: what
+    only comes to light afterwards is noted where it belongs.
+    """
+    state = record.read(record.find(incident)) if incident else current(estate)
+    secrets, now = known(estate), datetime.now(UTC)
+    if reached is not None and not state.open:
+        raise BadInput(
+            "incident-closed",
+            _("The incident {incident} is closed: its clocks have stopped.").format(incident=state.incident),
+            _("Add the note without --reached; the report shows it."),
+        )
     if at is not None and state.noticed and at < state.noticed:
         raise BadInput(
             "before-notice",
@@ -120,6 +137,8 @@ def note(
             _("It was noticed at {time}.").format(time=words.local(state.noticed, state)),
         )
     about = {"operator": getpass.getuser(), "text": _text(text)}
+    if topic is not None:
+        about["about"] = topic
     if reached is None:
         record.append(state.incident, secrets, "note", **about)
     else:

@@ -56,6 +56,7 @@ def audit(
     else:
         end = end or now
         found = story.live(estate, begin or end - timedelta(hours=1), end)
+    story.attach_to_incident(estate, found)
     if context.json:
         context.emit(_document(found, words))
     else:

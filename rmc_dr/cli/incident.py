@@ -1,4 +1,4 @@
-"""`rmc-dr incident`: open, classify, note, list, show, close, findings and watch."""
+"""`rmc-dr incident`: open, classify, note, list, show, close, findings and watch; its reports are beside."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from rmc_dr.cli.common import Context, a_reason, not_blank, pass_context
+from rmc_dr.cli.incident_report import progress, report
 from rmc_dr.i18n import _
-from rmc_dr.incident.terms import CLASSES, Kind, Milestone
+from rmc_dr.incident.terms import CLASSES, Kind, Milestone, Topic
 
 if TYPE_CHECKING:
     from rmc_dr.incident.history import IncidentState
@@ -38,6 +39,10 @@ _json = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.group(help=_("Open, classify, follow and close an incident; its clocks are the contract's."))
 def incident() -> None:
     """The commands below."""
+
+
+incident.add_command(report)
+incident.add_command(progress)
 
 
 @incident.command(
@@ -96,7 +101,11 @@ def classify(context: Context, /, as_json: bool, reason: str | None, **options: 
     _show(context, response.classify(context.estate(), reason=reason or "", **options))
 
 
-@incident.command(help=_("Add a note. --reached stops the clocks that wait for it.") + "\n\n" + NO_PATIENTS)
+@incident.command(
+    help=_("Add a note. --reached stops the clocks that wait for it; --as puts it where the report asks.")
+    + "\n\n"
+    + NO_PATIENTS
+)
 @click.argument("text")
 @click.option(
     "--reached",
@@ -107,13 +116,33 @@ def classify(context: Context, /, as_json: bool, reason: str | None, **options: 
     ),
 )
 @click.option("--at", metavar="TIME", help=_("When it was reached, with its time zone; else now."))
+@click.option(
+    "--as",
+    "topic",
+    type=click.Choice(get_args(Topic)),
+    help=_(
+        "The point of the report that it is for: the fault's scope, its effect, its trend, what was lost, "
+        "what changes in the plan, what comes next, or who is on it."
+    ),
+)
+@click.option("--incident", metavar="INCIDENT", default="", help=_("This incident, else the open one."))
 @_json
 @pass_context
-def note(context: Context, /, text: str, reached: Milestone | None, at: str | None, as_json: bool) -> None:
+def note(
+    context: Context,
+    /,
+    text: str,
+    reached: Milestone | None,
+    at: str | None,
+    topic: Topic | None,
+    incident: str,
+    as_json: bool,
+) -> None:
     from rmc_dr import response
 
     context.json = as_json or context.json
-    _show(context, response.note(context.estate(), text, reached, _moment(context, at)))
+    estate = context.estate()
+    _show(context, response.note(estate, text, reached, _moment(context, at), topic=topic, incident=incident))
 
 
 @incident.command(
@@ -249,7 +278,8 @@ def _moment(context: Context, text: str | None) -> datetime | None:
 
 
 def _show(context: Context, state: IncidentState) -> None:
-    from rmc_dr.cli.incident_page import as_document, as_lines
+    from rmc_dr.cli.incident_page import as_lines
+    from rmc_dr.incident.told import as_document
 
     now = datetime.now(UTC)
     if context.json:

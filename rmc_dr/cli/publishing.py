@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,11 +72,13 @@ def give_out(
     no_archive: bool,
     as_json: bool,
     incident: str = "",
+    said: Mapping[str, Any] | None = None,
     with_data: bool = False,
 ) -> int:
     """Build in the language that is wanted, publish, and say what came of it; the exit code.
 
-    ``with_data``: JSON holds the report for machines as well, under ``report``.
+    The report is noted in ``incident``, with what is ``said`` of it beside. ``with_data``: JSON holds the
+    report for machines as well, under ``report``.
     """
     from rmc_dr.publish.story import publish
     from rmc_dr.report.render import named
@@ -84,7 +86,9 @@ def give_out(
     context.json = as_json or context.json
     with spoken(lang):
         document = build()
-    done = publish(context.estate(), document, to=to, to_store=not no_archive, incident=incident)
+    done = publish(
+        context.estate(), document, to=to, to_store=not no_archive, incident=incident, said=said or {}
+    )
     if context.json:
         context.emit(
             {

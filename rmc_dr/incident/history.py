@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from rmc_dr.history import Event
 from rmc_dr.incident.findings import Nature, judge, table, worst
-from rmc_dr.incident.terms import CLASSES, Class, Kind, Milestone, Terms
+from rmc_dr.incident.terms import CLASSES, Class, Kind, Milestone, Terms, Topic
 
 BREACH = 100  # percent of a clock's time
 FIRST_YEAR, LAST_YEAR = 2000, 3000
@@ -77,6 +77,14 @@ class IncidentState:
         holds_up = ruled.affects_use if affects is None else affects
         later = bool(self.found_since) and since.affects_use
         return Nature(klass, holds_up or later or klass in (None, "critical"), kinds)
+
+    def said(self, topic: Topic) -> list[Event]:
+        """What somebody noted on one point of the report, in order."""
+        notes = [event for event in self.events if event.event in ("note", "milestone")]
+        return [note for note in notes if note.get("about") == topic and note.get("text")]
+
+    def attached(self, what: str) -> list[Event]:
+        return [event for event in self.events if event.event == "attached" and event.get("what") == what]
 
     @property
     def counts_as(self) -> Class:

@@ -13,6 +13,7 @@ from rmc_dr.strict import Strict
 Class = Literal["general", "major", "critical"]
 Kind = Literal["hardware", "system", "application", "database", "network", "data"]
 Milestone = Literal["answered", "plan", "agreed", "running", "solved"]
+Topic = Literal["scope", "effect", "trend", "loss", "plan-change", "next", "team"]
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 CLASSES: tuple[Class, ...] = ("general", "major", "critical")  # each worse than the one before
 WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -43,6 +43,19 @@ def milestone_word(what: Milestone) -> str:
     }[what]
 
 
+def topic_word(topic: str) -> str:
+    """A point of the report that a note is for."""
+    return {
+        "scope": _("Scope of the fault"),
+        "effect": _("Scope of its effect"),
+        "trend": _("Course and trend"),
+        "loss": _("Loss"),
+        "plan-change": _("Changes to the plan"),
+        "next": _("What comes next"),
+        "team": _("Who is on it"),
+    }.get(topic, topic)
+
+
 def standing_word(standing: Standing) -> str:
     return {
         Standing.RUNNING: _("runs"),

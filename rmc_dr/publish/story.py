@@ -9,6 +9,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from rmc_dr import content, locks
 from rmc_dr.errors import BadInput, Error, Refused
@@ -45,8 +47,11 @@ def publish(
     to: Path | None = None,
     to_store: bool = True,
     incident: str = "",
+    said: Mapping[str, Any] = MappingProxyType({}),
 ) -> Published:
     """Give a report out: HTML, PDF and JSON here, each in ``to`` as well, then all in the store.
+
+    It is noted in ``incident``, with what is ``said`` of it beside.
 
     A silent store costs nothing but the archiving, which the next one catches up. Raises BadInput where
     ``to`` cannot be written, before anything is made.
@@ -64,7 +69,7 @@ def publish(
     if to is not None:
         paths = [_given(to / name, data) for name, data in forms.items()]
     if incident:
-        attach.attach_to(incident, "report", id=entry.id, kind=entry.kind)
+        attach.attach_to(incident, "report", id=entry.id, kind=entry.kind, **said)
     silent = catch_up(estate)[1] if to_store else _("it was not to be")
     return Published(entry, tuple(paths), made.missing, made.without_pdf, silent)
 

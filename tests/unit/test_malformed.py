@@ -66,6 +66,7 @@ ODD: dict[str, tuple[str, ...]] = {
     "run": ODD_NAMES,
     "--run": ODD_NAMES,
     "incident": ODD_NAMES,
+    "--incident": ODD_NAMES,
     "name": ODD_NAMES,
     "--finding": ODD_NAMES,
     "--backup": ODD_NAMES,

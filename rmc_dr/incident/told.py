@@ -1,0 +1,100 @@
+"""An incident told: each event as a line for people, all of it as a document for machines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rmc_dr.history import Event
+from rmc_dr.i18n import _
+from rmc_dr.incident.clocks import leading, read
+from rmc_dr.incident.history import IncidentState
+from rmc_dr.incident.words import duty, findings_said, milestone_word, topic_word
+from rmc_dr.journal import plain
+from rmc_dr.words import printable
+
+
+def as_document(state: IncidentState, now: datetime) -> dict[str, Any]:
+    """All of an incident for machines."""
+    readings = read(state, now)
+    first, nature = leading(readings), state.nature
+    document: dict[str, Any] = plain(
+        {
+            "incident": state.incident,
+            "estate": state.estate,
+            "title": state.title,
+            "opened": state.opened,
+            "noticed": state.noticed,
+            "closed": state.closed,
+            "cause": state.cause or None,
+            "class": nature.klass,
+            "counts_as": state.counts_as,
+            "affects_use": nature.affects_use,
+            "kinds": sorted(nature.kinds),
+            "findings": state.findings,
+            "reached": state.reached,
+            "runs": state.runs,
+            "leading": first.clock.name if first else None,
+            "clocks": [
+                {
+                    "name": one.clock.name,
+                    "clause": one.clock.clause,
+                    "standing": one.standing,
+                    "started": one.started,
+                    "due": one.due,
+                    "stopped": one.stopped,
+                    "percent": round(one.percent, 1),
+                    "left_seconds": round(one.left.total_seconds()),
+                }
+                for one in readings
+            ],
+            "authorities": duty(state),
+            "events": [{"time": event.time, "event": event.event, **event.fields} for event in state.events],
+        }
+    )
+    return document
+
+
+def tell(event: Event) -> str | None:
+    """One event as a line; None for what is not worth one."""
+    field = {name: printable(value) for name, value in event.fields.items()}
+    match event.event:
+        case "incident-opened":
+            return _("opened by {operator}").format(operator=field["operator"])
+        case "classified":
+            return _("classified: {findings}").format(
+                findings=findings_said(event.get("findings") or ()) or event.get("class") or "-"
+            )
+        case "note":
+            return _topical(event, field.get("text", ""))
+        case "milestone":
+            return f"{milestone_word(event.fields['what'])}: {_topical(event, field.get('text', ''))}"
+        case "run-attached":
+            return _("run {run}").format(run=field["run"])
+        case "attached":
+            return ", ".join(f"{name} {value}" for name, value in field.items())
+        case "clock-warned":
+            return _("clock {clock}: {percent} per cent of its time is gone").format(
+                clock=field["clock"], percent=field["percent"]
+            )
+        case "clock-breached":
+            return _("clock {clock} is BREACHED").format(clock=field["clock"])
+        case "notice-sent":
+            return _("news {number} reached {to}").format(number=field["notice"], to=field["to"])
+        case "notice-failed":
+            return _("news {number} did not reach {to}").format(number=field["notice"], to=field["to"])
+        case "notice":
+            return _("news {number}: {title}").format(number=event.seq, title=field["title"])
+        case "incident-closed":
+            return _("closed by {operator}: {cause}").format(
+                operator=field.get("operator", ""), cause=field.get("cause", "")
+            )
+        case "journal-repaired":
+            return _("the record's last line was torn; it is cut off")
+    return None
+
+
+def _topical(event: Event, text: str) -> str:
+    """A note, with the point of the report that it is for."""
+    topic = event.get("about")
+    return f"{topic_word(topic)}: {text}" if topic else text
