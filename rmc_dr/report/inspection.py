@@ -253,7 +253,7 @@ def _by_hand(read: _Read) -> Section:
         for item in read.it.items
         if item.name not in {one.name for one, _mark in read.it.faulty}
     ]
-    found = Table((_("At fault"), _("Remark")), faulty, _("none"))
+    found = Table((_("Found at fault"), _("Remark")), faulty, _("none"))
     return Section(title, [*([Ticks(ticks)] if ticks else []), *([found] if faulty else [])])
 
 

@@ -137,7 +137,7 @@ def test_a_fault_found_by_hand_is_a_risk_and_stays_to_be_compared(ours: Estate) 
     second = keep(ours, NOW, facts(), *make.marks(names, names, []))
     before, after = build_inspection(first, [], NOW), build_inspection(second, [first], NOW)
     assert "标签卡纸" in text(before, "Unresolved risks")
-    assert "At fault\nRemark\n" in text(before, "Looked at by hand")
+    assert "Found at fault\nRemark\n" in text(before, "Looked at by hand")
     assert "not done" in text(before, "Looked at by hand")
     assert "标签卡纸" in text(after, "Results")
     assert after.figures[3].value == "2 of 2"
