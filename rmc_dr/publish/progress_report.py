@@ -22,7 +22,7 @@ from rmc_dr.report.render import render
 from rmc_dr.words import plan_title, printable, spoken_duration, stage_title
 
 ROOM = (10, 8, 6, 4, 2, 1)  # lines of what was done: as many as one page takes
-LONGEST = 100  # columns of one line; a Chinese character takes two
+LONGEST = 88  # columns of one line; a Chinese character takes two
 TOLD = ("incident-opened", "milestone", "note", "clock-breached", "incident-closed")
 
 
