@@ -72,7 +72,7 @@ def tell(event: Event) -> str | None:
         case "run-attached":
             return _("run {run}").format(run=field["run"])
         case "attached":
-            return ", ".join(f"{name} {value}" for name, value in field.items())
+            return _attached(event)
         case "clock-warned":
             return _("clock {clock}: {percent} per cent of its time is gone").format(
                 clock=field["clock"], percent=field["percent"]
@@ -98,3 +98,27 @@ def _topical(event: Event, text: str) -> str:
     """A note, with the point of the report that it is for."""
     topic = event.get("about")
     return f"{topic_word(topic)}: {text}" if topic else text
+
+
+def _attached(event: Event) -> str:
+    """What attached itself; what has no words of its own is told by its fields."""
+    field = {name: printable(value) for name, value in event.fields.items()}
+    match event.get("what"):
+        case "evidence":
+            return _("evidence {id}: {files} files").format(id=field["id"], files=field.get("files", "?"))
+        case "report":
+            return _("{kind} report {id}").format(kind=field.get("kind", ""), id=field["id"])
+        case "audit":
+            return _("audit of {entries} entries; first error: {first}").format(
+                entries=field.get("entries", "?"), first=field.get("first_error") or _("none in this window")
+            )
+    return f"{field.pop('what')}: {said_by_fields(event)}"
+
+
+def said_by_fields(event: Event) -> str:
+    """The fields that say something, as they are."""
+    return "; ".join(
+        f"{name}: {', '.join(map(printable, value)) if isinstance(value, list) else printable(value)}"
+        for name, value in event.fields.items()
+        if name != "what" and value not in (None, "", [], {})
+    )

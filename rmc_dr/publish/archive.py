@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rmc_dr.errors import Error
+from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.evidence import sign
 from rmc_dr.i18n import _
 from rmc_dr.journal import plain
 from rmc_dr.publish import shelf
-from rmc_dr.publish.shelf import Entry, Stored
+from rmc_dr.publish.shelf import Entry, File, Stored
 from rmc_dr.store import objects
 from rmc_dr.store.client import client
 
@@ -34,24 +34,45 @@ INDEX = f"{PREFIX}index/"
 def send(estate: Estate, entry: Entry) -> Entry:
     """Put a report of this machine into the store and prove it there; the entry then says where.
 
-    Raises Error `report-not-archived`, BadInput without secrets: the files stay here.
+    Raises Error `report-not-archived`: the files stay here; Refused `report-changed` where they are not what
+    was made.
     """
-    writer, verifier = client(estate, "writer"), client(estate, "verifier")
+    files = {one.name: _own(estate, entry, one) for one in entry.files}
     try:
-        stored = []
-        for one in entry.files:
-            data = (shelf.folder(estate.name) / one.name).read_bytes()
-            if hashlib.sha256(data).hexdigest() != one.sha256:
-                raise _not_archived(entry, _("{name} here is not what was made").format(name=one.name))
-            stored.append(_put(estate, writer, verifier, f"{PREFIX}{entry.id}/{one.name}", one.name, data))
-        archived = replace(entry, objects=tuple(stored))
-        text = json.dumps(plain(archived), ensure_ascii=True, sort_keys=True)
-        line = json.dumps({"said": text, "signature": sign.sign(estate, text.encode())}).encode()
-        _put(estate, writer, verifier, f"{INDEX}{entry.id}.json", entry.id, line)
+        return _send(estate, entry, files, client(estate, "writer"), client(estate, "verifier"))
     except objects.NotAsSent:
         raise _not_archived(entry, _("what was read back is not what was sent")) from None
+    except Error as error:
+        raise _not_archived(entry, error.message) from None
     except (BotoCoreError, ClientError, OSError) as error:
         raise _not_archived(entry, " ".join(str(error).split())[:300]) from None
+
+
+def _own(estate: Estate, entry: Entry, one: File) -> bytes:
+    path = shelf.folder(estate.name) / one.name
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != one.sha256:
+        raise Refused(
+            "report-changed",
+            _("The report {id} is not archived: {name} here is not what was made.").format(
+                id=entry.id, name=one.name
+            ),
+            _("Keep it as evidence; make the report anew from the journal."),
+        )
+    return data
+
+
+def _send(
+    estate: Estate, entry: Entry, files: Mapping[str, bytes], writer: S3Client, verifier: S3Client
+) -> Entry:
+    stored = tuple(
+        _put(estate, writer, verifier, f"{PREFIX}{entry.id}/{name}", name, data)
+        for name, data in files.items()
+    )
+    archived = replace(entry, objects=stored)
+    text = json.dumps(plain(archived), ensure_ascii=True, sort_keys=True)
+    line = json.dumps({"said": text, "signature": sign.sign(estate, text.encode())}).encode()
+    _put(estate, writer, verifier, f"{INDEX}{entry.id}.json", entry.id, line)
     return archived
 
 
@@ -113,6 +134,6 @@ def _silent(error: Exception) -> Error:
 def _not_archived(entry: Entry, why: str) -> Error:
     return Error(
         "report-not-archived",
-        _("The report {id} is kept here, but not archived: {why}.").format(id=entry.id, why=why),
+        _("The report {id} is kept here, but not archived: {why}.").format(id=entry.id, why=why.rstrip(".")),
         _("Look with `rmc-dr store check`; `rmc-dr report archive` or the next report sends it."),
     )

@@ -79,13 +79,13 @@ def _runs(state: IncidentState) -> Iterator[Run]:
     for event in state.events:
         if event.event != "run-attached":
             continue
-        said = Run(str(event.get("run")), str(event.get("plan")), str(event.get("target")))
+        name, plan, target = (str(event.get(one)) for one in ("run", "plan", "target"))
         try:
-            events = read_run(find(said.name))
+            events = read_run(find(name))
         except Error:
-            yield said
-        else:
-            yield Run(said.name, said.plan, said.target, build(events), RunState.of(events))
+            events = []
+        whole = (build(events), RunState.of(events)) if events else (None, None)
+        yield Run(name, plan, target, *whole)
 
 
 def _evidence(state: IncidentState) -> Iterator[Collection]:

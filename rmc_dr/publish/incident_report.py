@@ -11,7 +11,7 @@ from rmc_dr.incident.clocks import Reading, Standing
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Topic
-from rmc_dr.incident.told import as_document, tell
+from rmc_dr.incident.told import as_document, said_by_fields, tell
 from rmc_dr.incident.words import (
     class_word,
     duty,
@@ -171,7 +171,7 @@ def _chart(facts: Facts) -> TimeChart:
         ended = facts.until if "solved" in state.reached else None
         spans.append(Span(_("the fault"), state.noticed, ended, tone=CLASS_TONES[state.counts_as]))
     spans += [
-        Span(one.clock.name, one.started, one.stopped, one.due, CLOCK_TONES[one.standing])
+        Span(one.clock.clause, one.started, one.stopped, one.due, CLOCK_TONES[one.standing])
         for one in facts.readings
     ]
     spans += [
@@ -249,7 +249,7 @@ def _findings(facts: Facts) -> Table:
         if event.event == "classified" and event.get("findings")
     ]
     rows += [
-        Row([local(event.time, state), str(event.get("what")), _told(event)])
+        Row([local(event.time, state), str(event.get("what")), said_by_fields(event)])
         for event in state.events
         if event.event == "attached" and event.get("what") not in OWN
     ]
@@ -257,14 +257,6 @@ def _findings(facts: Facts) -> Table:
         wrong = [one for one in (run.report.checks if run.report else ()) if not one.good]
         rows += [Row([run.name, _("check"), f"{one.name}: {one.detail}"], Tone.BAD) for one in wrong]
     return Table([_("When"), _("From"), _("What")], rows, not_done())
-
-
-def _told(event: Event) -> str:
-    return "; ".join(
-        f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in event.fields.items()
-        if name != "what" and value not in (None, "", [], {})
-    )
 
 
 def _loss(facts: Facts) -> Table:

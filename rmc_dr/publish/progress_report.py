@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from rich.cells import cell_len, chop_cells
+
 from rmc_dr.history import Event
 from rmc_dr.i18n import _
 from rmc_dr.incident.clocks import Reading, Standing, leading
@@ -19,8 +21,8 @@ from rmc_dr.report.document import Document, Figure, Pairs, Row, Section, Table,
 from rmc_dr.report.render import render
 from rmc_dr.words import plan_title, printable, spoken_duration, stage_title
 
-ROOM = (9, 6, 3, 1)  # lines of what was done: as many as one page takes
-LONGEST = 110  # signs of one line
+ROOM = (10, 8, 6, 4, 2, 1)  # lines of what was done: as many as one page takes
+LONGEST = 88  # columns of one line; a Chinese character takes two
 TOLD = ("incident-opened", "milestone", "note", "clock-breached", "incident-closed")
 
 
@@ -62,7 +64,7 @@ def on_one_page(facts: Facts, next_report: datetime | None) -> Document:
 def short(text: str) -> str:
     """On one line, and no longer than one."""
     flat = printable(text)
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    return flat if cell_len(flat) <= LONGEST else chop_cells(flat, LONGEST - 1)[0] + "…"
 
 
 def _figures(facts: Facts) -> list[Figure]:
@@ -70,7 +72,7 @@ def _figures(facts: Facts) -> list[Figure]:
     late = first is not None and first.standing is Standing.BREACHED
     clock = Figure(_("Clocks"), _("no clock runs"), Tone.GOOD)
     if first:
-        clock = Figure(first.clock.name, time_left(first.left), Tone.BAD if late else Tone.WARN)
+        clock = Figure(short(first.clock.clause), time_left(first.left), Tone.BAD if late else Tone.WARN)
     since = spoken_duration((facts.until - state.noticed).total_seconds()) if state.noticed else not_done()
     return [class_figure(state), clock, Figure(_("Since notice"), since)]
 

@@ -70,25 +70,32 @@ def publish(
         paths = [_given(to / name, data) for name, data in forms.items()]
     if incident:
         attach.attach_to(incident, "report", id=entry.id, kind=entry.kind, **said)
-    silent = catch_up(estate)[1] if to_store else _("it was not to be")
-    return Published(entry, tuple(paths), made.missing, made.without_pdf, silent)
+    done, why = catch_up(estate) if to_store else ([], _("it was not to be"))
+    why = "" if any(one.id == entry.id for one in done) else why
+    return Published(entry, tuple(paths), made.missing, made.without_pdf, why)
 
 
 def catch_up(estate: Estate) -> tuple[list[Entry], str]:
     """Archive what the store does not have yet; returns that, and why one could not be, else ""."""
     done: list[Entry] = []
+    why = ""
     busy = _("Process {pid} is archiving reports of this estate.")
     lock = content.STATE / "locks" / f"reports-{estate.name}.lock"
     try:
         with locks.only_one(lock, "reports-busy", busy):
             for entry in shelf.entries(estate.name).values():
-                if not entry.archived:
+                if entry.archived:
+                    continue
+                try:
                     archived = archive.send(estate, entry)
-                    shelf.say_archived(estate.name, archived)
-                    done.append(archived)
+                except Refused as error:  # this one alone
+                    why = error.message
+                    continue
+                shelf.say_archived(estate.name, archived)
+                done.append(archived)
     except Error as error:
         return done, error.message
-    return done, ""
+    return done, why
 
 
 def all_known(estate: Estate) -> tuple[dict[str, Entry], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -11,17 +12,30 @@ from typing import Any
 from rmc_dr.i18n import _
 from rmc_dr.journal import plain
 from rmc_dr.redact import Redactor
-from rmc_dr.report.document import Document
+from rmc_dr.report.document import Document, Pairs, Row, Words
 from rmc_dr.words import printable
 
-LONGEST = 6000  # signs of one text; a note's own limit is lower
+# Characters of one text. Laying out takes time that grows with the cube of an unbroken word, and a label
+# may be longer than its page.
+LONGEST, LONGEST_LABEL, LONGEST_WORD = 4000, 200, 64
+LONG = (Words, Row, Pairs)
+# What JSON may hold as it is, and a terminal obeys.
+UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+UNBROKEN = re.compile(rf"([^\s\u2e80-\U0003ffff]{{{LONGEST_WORD}}})(?=[^\s\u2e80-\U0003ffff])")
 
 
 def cleaned(document: Document, redactor: Redactor) -> Document:
     """The same document without a known secret, without control characters, and with every text bounded."""
     texts = replace(document, data={})
-    safe: Document = _mapped(texts, lambda text: _bounded(printable(redactor.clean(text))))
-    return replace(safe, data=_mapped(plain(document.data), lambda text: _kept(redactor.clean(text))))
+
+    def shown(text: str, longest: int) -> str:
+        return UNBROKEN.sub(r"\1 ", _bounded(printable(redactor.clean(text)), longest))
+
+    def told(text: str, longest: int) -> str:
+        return _bounded(redactor.clean(text).encode(errors="replace").decode(), longest)
+
+    safe: Document = _mapped(texts, shown, LONGEST_LABEL)
+    return replace(safe, data=_mapped(plain(document.data), told, LONGEST))
 
 
 def as_json(document: Document) -> str:
@@ -36,31 +50,28 @@ def as_json(document: Document) -> str:
         "language": document.language,
         "data": document.data,
     }
-    return json.dumps(plain(head), ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(plain(head), ensure_ascii=False, indent=1)
+    return UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n"
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+def _mapped(value: Any, change: Callable[[str, int], str], longest: int) -> Any:
     """The same value with each text in it changed, however deep it lies."""
     if isinstance(value, Enum):
         return value
     if isinstance(value, str):
-        return change(value)
+        return change(value, longest)
     if is_dataclass(value) and not isinstance(value, type):
+        longest = LONGEST if isinstance(value, LONG) else LONGEST_LABEL
         parts = {one.name: getattr(value, one.name) for one in fields(value)}
-        return replace(value, **{name: _mapped(part, change) for name, part in parts.items()})
+        return replace(value, **{name: _mapped(part, change, longest) for name, part in parts.items()})
     if isinstance(value, Mapping):
-        return {change(str(key)): _mapped(part, change) for key, part in value.items()}
+        return {change(str(key), longest): _mapped(part, change, longest) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_mapped(part, change) for part in value]
+        return [_mapped(part, change, longest) for part in value]
     return value
 
 
-def _bounded(text: str) -> str:
-    if len(text) <= LONGEST:
+def _bounded(text: str, longest: int) -> str:
+    if len(text) <= longest:
         return text
-    return text[:LONGEST] + " " + _("[... {count} characters more]").format(count=len(text) - LONGEST)
-
-
-def _kept(text: str) -> str:
-    """As it was said, but for what is no character."""
-    return _bounded(text.encode(errors="replace").decode())
+    return text[:longest] + " " + _("[... {count} characters more]").format(count=len(text) - longest)

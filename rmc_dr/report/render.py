@@ -28,7 +28,9 @@ SHAPES = {
     TrendChart: "trend",
 }
 NO_GLYPH = ".notdef glyph"  # as WeasyPrint says it of a character that no font has
-LONG_WORD = re.compile(r"[!-~]{21,}")  # may be broken anywhere; a shorter one keeps its column wide enough
+# What may be broken anywhere, and what nowhere: a hash must not widen a table, nor a moment be torn.
+WORDS = re.compile(r"(?P<long>[!-~]{21,})|(?P<fixed>\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?)")
+SHORT = 9
 # One face for both languages, then what has the rare characters; a browser takes what its machine has.
 FACE = 'body { font-family: "Noto Sans CJK SC", "HanaMinA", "HanaMinB", sans-serif; }'
 
@@ -103,10 +105,13 @@ def _drawn(block: Block, now: datetime) -> Drawn:
 
 
 def _soft(text: str) -> Markup:
-    """The text with its long words marked, so that a hash cannot make a table wider than its page."""
+    """The text with its words marked that break in other places than where a browser would."""
+    if len(text) <= SHORT:
+        return Markup('<span class="fixed">{}</span>').format(text)
     parts, at = [], 0
-    for word in LONG_WORD.finditer(text):
-        parts += [escape(text[at : word.start()]), Markup('<span class="long">{}</span>').format(word[0])]
+    for word in WORDS.finditer(text):
+        marked = Markup('<span class="{}">{}</span>').format(word.lastgroup, word[0])
+        parts += [escape(text[at : word.start()]), marked]
         at = word.end()
     return Markup().join([*parts, escape(text[at:])])
 

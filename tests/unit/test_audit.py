@@ -10,10 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 from test_evidence import SECRET, FakeLine, Store, hosts, ready, source, spoil, store  # noqa: F401 fixtures
 
+from rmc_dr import response
 from rmc_dr.cli import common, main
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.evidence import folder
+from rmc_dr.incident import record
+from rmc_dr.journal import plain
+from rmc_dr.publish import facts, incident_report
 
 NOW = datetime.now(UTC)
 PATIENT = "张三丰"
@@ -107,6 +111,17 @@ def test_an_audit_of_now_puts_clocks_right_and_tells_no_patient(world: Any):
     assert "16 B" in told
     assert PATIENT not in told
     assert not folder.all_of("lab"), "a look keeps nothing"
+
+
+def test_the_open_incident_keeps_its_assessment_and_no_word_of_a_log(world: Any, ready: Estate):  # noqa: F811
+    incident = response.start(ready, "x", ("users-out",)).incident
+    answer("audit")
+    [attached] = record.read(incident).attached("audit")
+    assert (attached.fields["wal"]["bytes"], attached.fields["wal"]["holder"]) == (0x10, "db1")
+    report = json.dumps(plain(incident_report.build(facts.gather(ready, incident))), ensure_ascii=False)
+    assert "16 B; db1 holds it" in report
+    assert "1 rows without a file, 1 files without a row" in report
+    assert PATIENT not in report
 
 
 def test_the_words_of_a_log_are_shown_on_demand_and_harm_no_terminal(world: Any):

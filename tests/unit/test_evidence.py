@@ -5,6 +5,7 @@ tests/lab/test_evidence.py does the same on real hosts and a real store.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -21,12 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmc_dr import preserve as story
-from rmc_dr import secrets
+from rmc_dr import response, secrets
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked, Refused
 from rmc_dr.estate import Estate, Secrets
 from rmc_dr.evidence import check, collect, copy, custody, folder, manifest, sources
 from rmc_dr.evidence.line import Clock, Silent
 from rmc_dr.evidence.sources import Source, Window
+from rmc_dr.incident import record
 
 SECRET = "s3cr3t-of-the-estate"
 WINDOW = Window(1_795_000_000, 1_795_086_400)
@@ -133,6 +135,15 @@ def test_what_is_kept_is_sealed_copied_and_proven(ready: Estate, hosts: Any, sto
     assert [one for one in checks if not one.passed] == []
     assert len([one for one in checks if one.name.startswith("store ")]) == 10
     assert all(SECRET.encode() not in data and b"one of" not in data for [data] in store.versions.values())
+
+
+def test_it_attaches_itself_to_the_open_incident(ready: Estate, hosts: Any, state: Path):
+    incident = response.start(ready, "x", ("users-out",)).incident
+    done = story.preserve(ready, story.Wanted(reason="a test"))
+    [attached] = record.read(incident).attached("evidence")
+    sealed = hashlib.sha256((done.path / folder.MANIFEST).read_bytes()).hexdigest()
+    assert (attached.fields["id"], attached.fields["manifest_sha256"]) == (done.id, sealed)
+    assert attached.fields["copied"] is True
 
 
 def test_who_kept_it_stands_in_the_manifest_and_the_custody(ready: Estate, hosts: Any):

@@ -134,6 +134,18 @@ def test_a_dead_store_hinders_nothing_and_the_next_report_catches_up(ready: Esta
     assert "every report" in call(ready, "archive").output
 
 
+def test_one_damaged_report_does_not_keep_the_next_from_the_store(ready: Estate, store: Store):
+    store.down = True
+    first = story.publish(ready, document())
+    first.paths[0].write_bytes(b"x")
+    store.down = False
+    second = story.publish(ready, document())
+    known = shelf.entries(ready.name)
+    assert [known[one.entry.id].archived for one in (first, second)] == [False, True]
+    assert second.not_archived == ""
+    assert "is not what was made" in call(ready, "archive").output
+
+
 def test_a_silent_store_gives_way_to_what_lies_here(ready: Estate, store: Store, tmp_path: Path):
     name = story.publish(ready, document()).entry.id
     store.down = True
