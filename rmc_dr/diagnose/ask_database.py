@@ -50,7 +50,8 @@ def _wrong(sight: Sight) -> Source | Expected | None:
         source for source in sources.values() if not source.trouble and not any(map(_writes, source.attempts))
     ]
     unread = [source for source in sources.values() if source.trouble]
-    return next(iter([*failing, *missing, *unread]), None)
+    found: list[Source | Expected] = [*failing, *missing, *unread]
+    return found[0] if found else None
 
 
 def _writes(attempt: Attempt) -> bool:
@@ -143,30 +144,32 @@ def refusal(sight: Sight) -> Reply:
 def _by_code(sight: Sight, source: Source, best: Attempt, said: str) -> Reply:
     role = next((one for one in _roles(sight) if one.name == source.user), None)
     match best.sqlstate:
-        case "28P01" if sight.sessions is None:
-            seen = _("{said}; whether the role has expired: {why}")
-            return Reply(UNKNOWN, seen.format(said=said, why=sight.missing("sessions")))
-        case "28P01" if role is None:
-            seen = _("{said}; the catalogue knows no role {name}")
-            return Reply("not-allowed", seen.format(said=said, name=source.user))
-        case "28P01" if role.expired:
-            seen = _("{said}; the catalogue: the password of {name} is no longer valid")
-            return Reply("role-expired", seen.format(said=said, name=role.name))
         case "28P01":
-            return Reply("password", said)
+            return _by_password(sight, source, role, said)
         case "28000" if best.routine == BY_ROLE or (role and not role.can_login):
             return Reply("role-locked", said)
-        case "53300" if best.routine == BY_ROLE:
-            return Reply("role-limit", said)
-        case "53300" if best.routine == BY_DATABASE:
-            return Reply("database-limit", said)
         case "53300":
-            return Reply("server-limit", said)
+            limits = {BY_ROLE: "role-limit", BY_DATABASE: "database-limit"}
+            return Reply(limits.get(best.routine, "server-limit"), said)
         case "3D000":
             return Reply("no-database", said)
         case code if code in STARTING:
             return Reply("starting", said)
     return Reply("not-allowed", said)
+
+
+def _by_password(sight: Sight, source: Source, role: RoleSeen | None, said: str) -> Reply:
+    """A wrong password, an expired one and an unknown role have one code; the catalogue tells them apart."""
+    if sight.sessions is None:
+        seen = _("{said}; whether the role has expired: {why}")
+        return Reply(UNKNOWN, seen.format(said=said, why=sight.missing("sessions")))
+    if role is None:
+        seen = _("{said}; the catalogue knows no role {name}")
+        return Reply("not-allowed", seen.format(said=said, name=source.user))
+    if role.expired:
+        seen = _("{said}; the catalogue: the password of {name} is no longer valid")
+        return Reply("role-expired", seen.format(said=said, name=role.name))
+    return Reply("password", said)
 
 
 def _roles(sight: Sight) -> tuple[RoleSeen, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -218,14 +218,9 @@ def expected(estate: Estate) -> dict[str, Expected]:
     }
 
 
-@cache
-def _reader(kind: type[Found]) -> TypeAdapter[Found]:
-    return TypeAdapter(kind)
-
-
 def read(kind: type[Found], document: object) -> Found | None:
     """What a program on a host printed, as one of the types above; None for what is none."""
     try:
-        return _reader(kind).validate_python(document)
+        return TypeAdapter(kind).validate_python(document)
     except ValidationError:
         return None
