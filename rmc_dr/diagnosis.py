@@ -107,7 +107,7 @@ def attach_to_incident(estate: Estate, found: Walk) -> str | None:
         state = open_incident(estate.name)
         if state is None:
             return None
-        way = [f"{step.node}: {step.branch}" for step in found.steps]
+        way = ", ".join(f"{step.asks}={step.branch}" for step in found.steps)
         attach.attach(estate.name, "diagnosis", tree=found.tree, host=found.host, leaf=found.leaf, way=way)
         finding = leaf_of(found).finding
         if finding and finding not in state.findings:

@@ -1,4 +1,4 @@
-"""`rmc-dr diagnose`: the questions, what was seen, the branch taken; at the end what it is and what mends it."""
+"""`rmc-dr diagnose`: the questions, what was seen, the branches; at the end what it is and what mends it."""
 
 from __future__ import annotations
 
