@@ -1,4 +1,4 @@
-"""The trees are whole, each leaf has a world that leads to it, and what nobody saw is neither well nor guessed."""
+"""The trees are whole, a world leads to each leaf, and what nobody saw is neither well nor guessed."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_every_leaf_is_among_the_worlds() -> None:
     "leaf", [leaf for leaf in WORLDS if not leaf.startswith(("disk", "inodes", "unknown"))]
 )
 def test_whatever_the_complaint_the_cause_is_found(estate: Estate, leaf: str, tree: str) -> None:
-    """A caller who names the wrong complaint is led to the same leaf, or where a part is not looked at, to health."""
+    """Whoever names the wrong complaint is led to the same leaf, or to health where his users are served."""
     found = walk(tree, WORLDS[leaf][1](well(estate)))
     allowed = {leaf, diagnosis.HEALTHY} if hides(leaf, tree) else {leaf}
     assert found.leaf in allowed, told(found)
 
 
 def hides(leaf: str, tree: str) -> bool:
-    """Users are served meanwhile, and this tree asks after what hurts them: such a fault is another tree's."""
+    """In such a world the applications still work, and a tree that asks no further says so."""
     served = leaf in LATENT
     return served and (tree != WORLDS[leaf][0])
 
@@ -88,8 +88,8 @@ def hides(leaf: str, tree: str) -> bool:
 # Worlds whose applications still work, or whose server is asked by the tree before it comes there.
 LATENT = {
     leaf for leaf in WORLDS
-    if leaf.startswith(("name-", "port-", "mtu-", "network-", "datasource-", "role-", "database-", "server-limit"))
-    or leaf in ("not-allowed", "no-database", "look-again", "users-fenced")
+    if leaf.startswith(("name-", "port-", "mtu-", "network-", "datasource-", "role-", "database-"))
+    or leaf in ("not-allowed", "no-database", "look-again", "users-fenced", "server-limit")
 }  # fmt: skip
 
 
