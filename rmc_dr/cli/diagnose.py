@@ -142,6 +142,7 @@ def _document(found: Walk, incident: str | None) -> dict[str, Any]:
 
 
 def _print(context: Context, found: Walk, incident: str | None) -> None:
+    from rich.box import HORIZONTALS
     from rich.panel import Panel
     from rich.text import Text
 
@@ -161,7 +162,9 @@ def _print(context: Context, found: Walk, incident: str | None) -> None:
     ]
     body = Text("\n").join(Text(f"{name}: {printable(text)}") for name, text in rows if text)
     style = STYLES.get(said["mend"], "red")
-    console.print(Panel(body, title=Text(found.leaf), title_align="left", border_style=style))
+    # No lines at the sides: a command is copied out of it.
+    box = Panel(body, title=Text(found.leaf), title_align="left", border_style=style, box=HORIZONTALS)
+    console.print(box, soft_wrap=False)
     _print_end(context, said)
 
 

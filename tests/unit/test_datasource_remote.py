@@ -1,4 +1,4 @@
-"""A datasource is read as Liberty reads it; the driver's protocol is spoken against a server that checks it."""
+"""A datasource is read as Liberty reads it; the driver's protocol is spoken against what checks it."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def standing(fake: FakeServer) -> Iterator[int]:
 
 
 def verifier(password: str) -> str:
-    """As the role databases writes it into PostgreSQL; what it speaks to PostgreSQL with is not needed for that."""
+    """As the role databases writes it into PostgreSQL, without what it speaks to PostgreSQL with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "psycopg2", ModuleType("psycopg2"))
         sys.modules["psycopg2"].sql = None  # type: ignore[attr-defined]
