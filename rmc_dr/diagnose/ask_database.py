@@ -59,10 +59,19 @@ def _writes(attempt: Attempt) -> bool:
 
 
 def _best(source: Source | None) -> Attempt | None:
-    """The attempt that came furthest; of those that stand, one that takes writes."""
+    """One that takes writes; else the refusal that came furthest, before a standby that only reads."""
     if source is None or not source.attempts:
         return None
-    return max(source.attempts, key=lambda one: (_writes(one), bool(one.sqlstate), STAGES.index(one.stage)))
+    return max(source.attempts, key=_weight)
+
+
+def _weight(attempt: Attempt) -> tuple[bool, bool, bool, int]:
+    return (
+        _writes(attempt),
+        not attempt.stands,
+        bool(attempt.sqlstate),
+        STAGES.index(attempt.stage),
+    )
 
 
 def _told(attempt: Attempt | None) -> str:

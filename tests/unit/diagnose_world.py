@@ -263,7 +263,9 @@ WORLDS: dict[str, tuple[str, Change]] = {
     "no-database": ("db-timeout", refused("3D000", "InitPostgres")),
     "database-certificate": (
         "db-timeout",
-        datasource(attempts=(Attempt("db1", PORT, "tls", said="certificate: certificate has expired"),)),
+        datasource(
+            attempts=(Attempt("db1", PORT, "tls", said="certificate: certificate has expired"), STANDBY)
+        ),
     ),
     "database-tls": ("db-timeout", datasource(attempts=(Attempt("db1", PORT, "tls", said="no TLS"),))),
     "database-starting": ("db-timeout", refused("57P03", "ProcessStartupPacket")),
