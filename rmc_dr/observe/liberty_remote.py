@@ -27,7 +27,9 @@ ANSWER_SECONDS = 4.0
 DUMP_SECONDS = 5.0
 UNIT = "liberty.service"
 CA = "/etc/rmc-dr/tls/ca.pem"
-SERIES_SECONDS = 600  # a start by itself goes on with the run before it
+RECENT_SECONDS = 3600  # what is longer ago is over
+END_SECONDS = 10  # so long before a start by itself the run before it ended
+RESTARTED = "MESSAGE_ID=5eb03494b6584870a536b337290809b3"  # systemd: an automatic restart is scheduled
 LONGEST = 200
 LINES = 5
 HEAD = 20000
@@ -71,24 +73,26 @@ def look(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def memory(folder: str) -> dict[str, Any]:
-    """What the logs say since the newest run began; one that began by itself goes on with the last."""
-    shown = dict(
-        line.partition("=")[::2]
-        for line in run(
-            "systemctl", "show", "--timestamp=unix", "--property=ExecMainStartTimestamp,NRestarts", UNIT
-        ).splitlines()
-    )
-    started = shown.get("ExecMainStartTimestamp", "").lstrip("@")
+    """What the logs say since the newest run began, and of its predecessor's end if it began by itself."""
+    words = ("--timestamp=unix", "--property=ExecMainStartTimestamp", "--value")
+    started = run("systemctl", "show", *words, UNIT).strip().lstrip("@")
+    now = time.time()
     began = int(started) if started.isdigit() else None
-    since = time.time() - SERIES_SECONDS if began is None else began
-    if began is not None and shown.get("NRestarts", "0") not in ("", "0"):
-        since = began - SERIES_SECONDS
+    since = now - RECENT_SECONDS
+    if began is not None:
+        since = max(since, began - (END_SECONDS if by_itself(began) else 0))
     return {
         "heap": said(since, NO_HEAP, f"--unit={UNIT}") or written(folder, since),
         "kernel": said(since, KERNEL, "--dmesg"),
         "heap_most": heap_most(folder),
-        "age": None if began is None else round(time.time() - began, 1),
+        "age": None if began is None else round(now - began, 1),
     }
+
+
+def by_itself(began: int) -> bool:
+    """Whether systemd restarted the unit then, and nobody asked for it."""
+    window = (f"--since=@{began - END_SECONDS}", f"--until=@{began + 2}")
+    return bool(run("journalctl", "--quiet", "--output=cat", *window, f"UNIT={UNIT}", RESTARTED).strip())
 
 
 def said(since: float, pattern: str, *where: str) -> list[str]:

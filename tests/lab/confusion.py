@@ -17,10 +17,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 TABLE, PAGE = DOCS / "diagnosis.json", DOCS / "diagnosis.md"
 HEAD = """# What `rmc-dr diagnose` makes of faults
 
-The confusion matrix: each fault is put into the lab's running hosts for real, in an order that a seed draws; the walk is
-not told which. A row is a fault, and the complaint is drawn with it. Only the column `right` may hold runs. The faults are
-in `tests/lab/diagnose_faults.py`; `RMC_DR_LONG=all pytest -m lab tests/lab/test_diagnose.py` measures them again, and
-`RMC_DR_DIAGNOSE_ROUNDS` says how often each.
+The confusion matrix: each fault is put into the lab's running hosts for real, in an order that a seed draws;
+the walk is not told which. A row is a fault; the complaint is drawn with it. Only the column `right` may hold
+runs. The faults are in `tests/lab/diagnose_faults.py`. To measure them again:
+
+    RMC_DR_LONG=all .venv/bin/pytest -m lab tests/lab/test_diagnose.py
+
+`RMC_DR_DIAGNOSE_ROUNDS` says how often each (5).
 
 | injected | complaints | runs | right | another leaf | proven |
 |---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""One fault for each leaf of the decision trees, put into the lab for real, each undone when its block ends."""
+"""One fault for a leaf of the decision trees, put into the lab for real, undone when its block ends."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from functools import partial
 import fault_app
 from fault_app import APP, RESTART, SERVER
 from injections import TLS, TOO_LATE, give, reissued
-from pair import RUN, Pair
+from pair import Pair
 
 from rmc_dr.diagnose.ask_server import YOUNG_SECONDS
 
 Injection = Callable[[Pair], AbstractContextManager[None]]
-PSQL = "cd / && runuser -u postgres -- psql -X -q -v ON_ERROR_STOP=1 -d {database} -f -"
+PSQL = "cd / && runuser -u postgres -- psql -X -q -v ON_ERROR_STOP={stop} -d {database} -f -"
 SETTLE_SECONDS = 3  # a firewall's rule holds at once, a service needs a moment
 HOLD = "rmc-dr-hold"
 ROLE, DATABASE = "management_app", "management"
-END = f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{ROLE}';"
+END = "select pg_terminate_backend(pid) from pg_stat_activity where usename like '%\\_app';"
+END_HOLDERS = (
+    "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postgres'"
+    " and application_name = 'psql' and client_addr is null and pid <> pg_backend_pid();"
+)
 PROPERTIES, SERVER_XML = f"{SERVER}/variables/passwords.properties", f"{SERVER}/server.xml"
 # Takes every connection but those that only a superuser may have; what the applications still hold it ends.
-HOARD = f"""
+HOARD = """
 import time, psycopg2
 most = 97
 held = [psycopg2.connect(dbname="postgres")]
@@ -56,8 +60,9 @@ def on(pair: Pair, host: str, do: str, undo: str) -> Iterator[None]:
         pair.on(host, undo)
 
 
-def sql(pair: Pair, text: str, database: str = "postgres") -> None:
-    give(pair.lab, pair.primary, PSQL.format(database=database), text)
+def sql(pair: Pair, text: str, database: str = "postgres", *, undoes: bool = False) -> None:
+    """What undoes is tried to its end: of a fault that came in by half a statement may have nothing to do."""
+    give(pair.lab, pair.primary, PSQL.format(database=database, stop=int(not undoes)), text)
 
 
 @contextmanager
@@ -66,7 +71,7 @@ def in_sql(pair: Pair, do: str, undo: str, database: str = "postgres") -> Iterat
         sql(pair, do, database)
         yield
     finally:
-        sql(pair, undo, database)
+        sql(pair, undo, database, undoes=True)
 
 
 @contextmanager
@@ -155,7 +160,7 @@ DATASOURCES = {
     "database": f"s#{URL}#db1:5432,db2:5432/managment?#",
     "user": f's#user="{ROLE}"#user="managment_app"#',
     "tls": "s#sslmode=verify-full#sslmode=disable#",
-    "absent": f's#<dataSource id="{DATABASE}"#<dataSource id="elsewhere"#',
+    "absent": f's#id="{DATABASE}" jndiName="jdbc/{DATABASE}"#id="elsewhere" jndiName="jdbc/elsewhere"#',
 }
 
 
@@ -165,13 +170,10 @@ DATASOURCES = {
 @contextmanager
 def another_password(pair: Pair) -> Iterator[None]:
     """The verifier from before comes back afterwards; no password is known here."""
-    keep = f"create table kept_role as select rolpassword from pg_authid where rolname = '{ROLE}';"
+    keep = "create table kept_role as select rolpassword from pg_authid where rolname = 'management_app';"
     restore = "select format('alter role management_app password %L', rolpassword) from kept_role \\gexec\n"
-    with in_sql(
-        pair,
-        f"drop table if exists kept_role; {keep}\nalter role {ROLE} password 'another'; {END}",
-        f"{restore}drop table kept_role;",
-    ):
+    change = f"{keep}\nalter role {ROLE} password 'another'; {END}"
+    with in_sql(pair, change, f"{restore}drop table kept_role;"):
         yield
 
 
@@ -188,21 +190,17 @@ def renamed(pair: Pair) -> AbstractContextManager[None]:
 
 @contextmanager
 def expired_certificate(pair: Pair) -> Iterator[None]:
-    own = f"{TLS}/host.pem"
-    text = reissued(pair.lab, pair.primary, TOO_LATE)
+    """PostgreSQL alone shows another certificate: Patroni and etcd would lose the lead without theirs."""
+    other = f"{TLS}/expired.pem"
+    again = "select pg_reload_conf(); select pg_sleep(1);"
+    change = f"alter system set ssl_cert_file = '{other}'; {again} {END}"
     try:
-        give(pair.lab, pair.primary, f"cp -a {own} {own}.kept && cat >{own} && {RUN} reload", text)
-        pair_end(pair)
-        yield
+        text = reissued(pair.lab, pair.primary, TOO_LATE)
+        give(pair.lab, pair.primary, f"cp -a {TLS}/host.pem {other} && cat >{other}", text)
+        with in_sql(pair, change, f"alter system reset ssl_cert_file; {again}"):
+            yield
     finally:
-        pair.on(pair.primary, f"[ ! -e {own}.kept ] || mv {own}.kept {own}; {RUN} reload")
-
-
-def pair_end(pair: Pair) -> None:
-    """What is connected would not notice."""
-    pair.sql(
-        pair.primary, "select pg_terminate_backend(pid) from pg_stat_activity where usename like '%_app'"
-    )
+        pair.on(pair.primary, f"rm -f {other}")
 
 
 def hold(pair: Pair, command: str, text: str) -> AbstractContextManager[None]:
@@ -217,6 +215,7 @@ def hold(pair: Pair, command: str, text: str) -> AbstractContextManager[None]:
             yield
         finally:
             pair.on(pair.primary, f"systemctl stop {HOLD} || true; rm -f /run/{HOLD}")
+            sql(pair, END_HOLDERS, undoes=True)  # one at work does not notice that its client has gone
 
     return held()
 
@@ -245,8 +244,10 @@ def no_postgres(pair: Pair) -> Iterator[None]:
 
 
 @contextmanager
-def sick(pair: Pair, what: str, count: int, heap_mib: int | None = None) -> Iterator[None]:
-    with fault_app.beside(pair, heap_mib):
+def sick(
+    pair: Pair, what: str, count: int, heap_mib: int | None = None, *, few: bool = False
+) -> Iterator[None]:
+    with fault_app.beside(pair, heap_mib, few=few):
         fault_app.cause(pair, what, count)
         yield
 
@@ -364,8 +365,8 @@ FAULTS: dict[str, Fault] = {
     "liberty-mute": Fault(SERVES, mute),
     "memory-heap": Fault(SERVES, partial(sick, what="oom", count=1), 5),
     "heap-setting": Fault(SERVES, partial(sick, what="oom", count=1, heap_mib=320), 5),
-    "hung-deadlock": Fault(SERVES, partial(sick, what="deadlock", count=2 * fault_app.THREADS)),
-    "hung-stuck": Fault(SERVES, partial(sick, what="stuck", count=2 * fault_app.THREADS)),
+    "hung-deadlock": Fault(SERVES, partial(sick, what="deadlock", count=2 * fault_app.THREADS, few=True)),
+    "hung-stuck": Fault(SERVES, partial(sick, what="stuck", count=2 * fault_app.THREADS, few=True)),
     "hung-stopped": Fault(
         SERVES,
         partial(

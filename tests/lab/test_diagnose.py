@@ -62,7 +62,7 @@ def test_a_healthy_lab_is_called_healthy(healthy: Lab, tree: str):
 @pytest.mark.long
 @pytest.mark.slow
 def test_blind_faults_are_named_and_the_matrix_is_diagonal(pair: Pair, seed: random.Random):
-    """The order and the complaint of each run are drawn by RMC_DR_SEED, which the report of the test holds."""
+    """RMC_DR_SEED, which the report of the test holds, draws the order and each run's complaint."""
     names = [name for name in FAULTS if not ONLY or name in ONLY]
     drawn = [(name, seed.choice(FAULTS[name].trees)) for name in names for _ in range(ROUNDS)]
     seed.shuffle(drawn)

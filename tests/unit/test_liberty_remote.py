@@ -96,14 +96,17 @@ def test_a_log_line_steers_no_terminal_and_is_short() -> None:
     assert found == ["x" * remote.LONGEST, "new?[2J"]
 
 
-def played(monkeypatch: pytest.MonkeyPatch, shown: str) -> list[float]:
+def played(monkeypatch: pytest.MonkeyPatch, started: str, restarted: str = "") -> list[float]:
     since: list[float] = []
+
+    def run(program: str, *_words: str) -> str:
+        return started if program == "systemctl" else restarted
 
     def said(moment: float, _pattern: str, *_where: str) -> list[str]:
         since.append(moment)
         return []
 
-    monkeypatch.setattr(remote, "run", lambda *_words: shown)
+    monkeypatch.setattr(remote, "run", run)
     monkeypatch.setattr(remote, "said", said)
     monkeypatch.setattr(remote, "written", lambda *_words: [])
     monkeypatch.setattr(remote.time, "time", lambda: 10_000.0)
@@ -111,15 +114,19 @@ def played(monkeypatch: pytest.MonkeyPatch, shown: str) -> list[float]:
 
 
 def test_only_the_newest_run_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What ended before somebody started it anew is over; a start by itself goes on with it."""
-    since = played(monkeypatch, "ExecMainStartTimestamp=@9000\nNRestarts=0\n")
+    """What ended before somebody started it anew is over; a start by itself tells of the end before it."""
+    since = played(monkeypatch, "@9000\n")
     assert remote.memory(str(tmp_path))["age"] == 1000.0
     assert since == [9000, 9000]
-    since = played(monkeypatch, "ExecMainStartTimestamp=@9000\nNRestarts=3\n")
+    since = played(monkeypatch, "@9000\n", "Scheduled restart job, restart counter is at 1.\n")
     remote.memory(str(tmp_path))
-    assert since == [9000 - remote.SERIES_SECONDS] * 2
-    since = played(monkeypatch, "ExecMainStartTimestamp=\nNRestarts=0\n")
+    assert since == [9000 - remote.END_SECONDS] * 2
+    since = played(monkeypatch, "@100\n")
+    remote.memory(str(tmp_path))
+    assert since == [10_000 - remote.RECENT_SECONDS] * 2
+    since = played(monkeypatch, "\n")
     assert remote.memory(str(tmp_path))["age"] is None
+    assert since == [10_000 - remote.RECENT_SECONDS] * 2
 
 
 def test_a_part_that_fails_is_named_and_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
