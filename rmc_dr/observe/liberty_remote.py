@@ -74,10 +74,10 @@ def look(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def memory(folder: str) -> dict[str, Any]:
     """What the logs say since the newest run began, and of its predecessor's end if it began by itself."""
-    words = ("--timestamp=unix", "--property=ExecMainStartTimestamp", "--value")
-    started = run("systemctl", "show", *words, UNIT).strip().lstrip("@")
+    shown = run("systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", UNIT).strip()
+    since_boot = int(shown) / 1e6 if shown.isdigit() else 0.0
     now = time.time()
-    began = int(started) if started.isdigit() else None
+    began = now - (time.monotonic() - since_boot) if since_boot else None
     since = now - RECENT_SECONDS
     if began is not None:
         since = max(since, began - (END_SECONDS if by_itself(began) else 0))
@@ -89,9 +89,9 @@ def memory(folder: str) -> dict[str, Any]:
     }
 
 
-def by_itself(began: int) -> bool:
+def by_itself(began: float) -> bool:
     """Whether systemd restarted the unit then, and nobody asked for it."""
-    window = (f"--since=@{began - END_SECONDS}", f"--until=@{began + 2}")
+    window = (f"--since=@{int(began) - END_SECONDS}", f"--until=@{int(began) + 2}")
     return bool(run("journalctl", "--quiet", "--output=cat", *window, f"UNIT={UNIT}", RESTARTED).strip())
 
 

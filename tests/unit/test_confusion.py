@@ -25,7 +25,7 @@ def rows() -> dict[str, Any]:
 
 
 def injected() -> set[str]:
-    """The faults that tests/lab/diagnose_faults.py knows, read from its text: it needs the lab's own imports."""
+    """The faults that tests/lab/diagnose_faults.py knows, read from its text."""
     tree = ast.parse((ROOT / "tests/lab/diagnose_faults.py").read_text())
     table = next(
         node.value

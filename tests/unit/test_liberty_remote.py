@@ -110,21 +110,22 @@ def played(monkeypatch: pytest.MonkeyPatch, started: str, restarted: str = "") -
     monkeypatch.setattr(remote, "said", said)
     monkeypatch.setattr(remote, "written", lambda *_words: [])
     monkeypatch.setattr(remote.time, "time", lambda: 10_000.0)
+    monkeypatch.setattr(remote.time, "monotonic", lambda: 20_000.0)
     return since
 
 
 def test_only_the_newest_run_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What ended before somebody started it anew is over; a start by itself tells of the end before it."""
-    since = played(monkeypatch, "@9000\n")
+    since = played(monkeypatch, "19000000000\n")
     assert remote.memory(str(tmp_path))["age"] == 1000.0
     assert since == [9000, 9000]
-    since = played(monkeypatch, "@9000\n", "Scheduled restart job, restart counter is at 1.\n")
+    since = played(monkeypatch, "19000000000\n", "Scheduled restart job, restart counter is at 1.\n")
     remote.memory(str(tmp_path))
     assert since == [9000 - remote.END_SECONDS] * 2
-    since = played(monkeypatch, "@100\n")
+    since = played(monkeypatch, "10100000000\n")
     remote.memory(str(tmp_path))
     assert since == [10_000 - remote.RECENT_SECONDS] * 2
-    since = played(monkeypatch, "\n")
+    since = played(monkeypatch, "0\n")
     assert remote.memory(str(tmp_path))["age"] is None
     assert since == [10_000 - remote.RECENT_SECONDS] * 2
 
