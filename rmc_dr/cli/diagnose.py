@@ -152,7 +152,7 @@ def _print(context: Context, found: Walk, incident: str | None) -> None:
     for number, step in enumerate(said["steps"], 1):
         console.print(f"{number}. {step['question']}", markup=False, style="bold")
         console.print(_("   seen: {seen}").format(seen=printable(step["seen"])), markup=False)
-        console.print(_("   -> {branch}").format(branch=step["branch"]), markup=False)
+        console.print(f"   -> {step['branch']}", markup=False)
     rows = [
         (_("Finding"), said["is"] + (f" ({said['finding']})" if said["finding"] else "")),
         (_("Class"), _class_of(said["class"])),
