@@ -18,6 +18,7 @@ from rmc_dr.strict import Strict
 
 FOLDER = Path(__file__).parent
 TREES = ("login", "db-timeout", "appserver")
+LEAVES = ("leaves.yml", "leaves-database.yml")
 UNKNOWN = "unknown"
 # nothing: all is well; restart, reconfigure: rmc-dr mends it; freeze: keep the scene, let nobody write, tell;
 # rebuild, hand: a person decides; look: something was not seen; wait: it mends itself.
@@ -98,7 +99,8 @@ def trees() -> Trees:
         for name, node in file.nodes.items():
             ways = {answer: _target(tree, file, to) for answer, to in node.branches.items()}
             nodes[f"{tree}/{name}"] = node.model_copy(update={"branches": ways})
-    leaves = {name: Leaf.model_validate(leaf) for name, leaf in _yaml("leaves.yml").items()}
+    raw = {name: leaf for file in LEAVES for name, leaf in _yaml(file).items()}
+    leaves = {name: Leaf.model_validate(leaf) for name, leaf in raw.items()}
     whole = Trees(roots=roots, nodes=nodes, leaves=leaves)
     if wrong := sorted(problems(whole)):
         raise Crooked("; ".join(wrong))
