@@ -52,6 +52,19 @@ def told(found: dict[str, Any]) -> str:
     return f"{way}\n  => {found['leaf']}"
 
 
+def one_run(lab: Lab, name: str, tree: str) -> str:
+    """Put the fault in, ask once, take it out again; the leaf that was named."""
+    pair = Pair(lab)  # who leads may have changed
+    with FAULTS[name].inject(pair):
+        time.sleep(FAULTS[name].settle)
+        found = walk(lab, tree)
+    if found["leaf"] != name:
+        print(f"{name}:\n{told(found)}", flush=True)  # noqa: T201
+    until_green(lab)
+    leaf: str = found["leaf"]
+    return leaf
+
+
 @pytest.mark.parametrize("tree", TREES)
 def test_a_healthy_lab_is_called_healthy(healthy: Lab, tree: str):
     found = walk(healthy, tree)
@@ -67,17 +80,13 @@ def test_blind_faults_are_named_and_the_matrix_is_diagonal(pair: Pair, seed: ran
     drawn = [(name, seed.choice(FAULTS[name].trees)) for name in names for _ in range(ROUNDS)]
     seed.shuffle(drawn)
     matrix = confusion.Matrix()
-    for number, (name, tree) in enumerate(drawn, 1):
-        now = Pair(pair.lab)  # who leads may have changed
-        with FAULTS[name].inject(now):
-            time.sleep(FAULTS[name].settle)
-            found = walk(pair.lab, tree)
-        matrix.add(name, tree, found["leaf"])
-        print(f"{number}/{len(drawn)} {tree}: {name} -> {found['leaf']}", flush=True)  # noqa: T201
-        if found["leaf"] != name:
-            print(told(found), flush=True)  # noqa: T201
-        until_green(pair.lab)
-    print("\n".join(matrix.lines()))  # noqa: T201
+    try:
+        for number, (name, tree) in enumerate(drawn, 1):
+            leaf = one_run(pair.lab, name, tree)
+            matrix.add(name, tree, leaf)
+            print(f"{number}/{len(drawn)} {tree}: {name} -> {leaf}", flush=True)  # noqa: T201
+    finally:
+        print("\n".join(matrix.lines()))  # noqa: T201
     assert matrix.wrong() == {}
     if not ONLY:
         confusion.keep(matrix)
