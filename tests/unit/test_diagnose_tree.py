@@ -10,7 +10,7 @@ from diagnose_world import APP, NOT_READY, WORLDS, both, datasource, refused, se
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rmc_dr import diagnosis
+from rmc_dr import content, diagnosis
 from rmc_dr.cli.diagnose import NAMES
 from rmc_dr.diagnose.ask import QUESTIONS
 from rmc_dr.diagnose.question import UNKNOWN
@@ -163,3 +163,12 @@ def test_a_tree_that_is_not_whole_is_told() -> None:
 def test_the_leaf_of_a_tree_names_the_host(estate: Estate) -> None:
     found = walk("appserver", WORLDS["server-silent"][1](well(estate)))
     assert diagnosis.command_of(found) == f"rmc-dr rebuild appserver {APP}"
+
+
+def test_the_runbook_tells_of_every_leaf_and_its_mend() -> None:
+    page = (content.root() / "docs/runbooks/diagnose.md").read_text()
+    lines = [line for line in page.partition("## The leaves")[2].splitlines() if line.startswith("| `")]
+    for name, leaf in trees().leaves.items():
+        words = (f"`{name}`", f"`{name.removeprefix('datasource')}`")
+        row = next((line for line in lines if any(word in line for word in words)), "")
+        assert row.endswith(f"| {'-' if leaf.mend == 'nothing' else leaf.mend} |"), name
