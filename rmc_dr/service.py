@@ -44,11 +44,12 @@ def plan_start(estate: Estate) -> Plan:
     return plan_of("start", estate.name)
 
 
-def plan_restart(estate: Estate, *, writes: bool) -> Plan:
-    """What stop does, then what start does."""
+def plan_restart(estate: Estate, *, writes: bool, reconfigure: bool = False) -> Plan:
+    """What stop does, then what start does; between them Liberty's configuration anew, if it is asked for."""
     down, up = plan_stop(estate, writes=writes), plan_start(estate)
+    between = plan_of("reconfigure", estate.name).stages if reconfigure else ()
     again = [stage for stage in up.stages if stage.name not in {known.name for known in down.stages}]
-    return replace(down, name="restart", stages=(*down.stages, *again))
+    return replace(down, name="restart", stages=(*down.stages, *between, *again))
 
 
 def stop(
@@ -71,15 +72,26 @@ def start(estate: Estate, listeners: Sequence[Listener]) -> Served:
 
 
 def restart(
-    estate: Estate, listeners: Sequence[Listener], *, writes: bool, skip_preserve: str | None = None
+    estate: Estate,
+    listeners: Sequence[Listener],
+    *,
+    writes: bool,
+    skip_preserve: str | None = None,
+    reconfigure: bool = False,
 ) -> Served:
-    """Stop, then start; refused before anything is stopped where start would be. Raises the same."""
+    """Stop, then start; refused before anything is stopped where start would be. Raises the same.
+
+    ``reconfigure``: meanwhile Liberty's configuration is written anew from the estate.
+    """
 
     def story(work: Work) -> None:
         _stop(work, writes, skip_preserve)
+        if reconfigure:
+            work.play("reconfigure")
         _start(work)
 
-    return _work(estate, plan_restart(estate, writes=writes), listeners, story)
+    plan = plan_restart(estate, writes=writes, reconfigure=reconfigure)
+    return _work(estate, plan, listeners, story)
 
 
 def _work(estate: Estate, plan: Plan, listeners: Sequence[Listener], story: Callable[[Work], None]) -> Served:

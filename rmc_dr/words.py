@@ -54,6 +54,7 @@ def stage_title(name: str) -> str:
         "deploy": _("Bring the release in and switch to it"),
         "undo": _("Take its migrations back"),
         "back": _("Go back to the release before"),
+        "reconfigure": _("Write Liberty's configuration anew from the estate"),
     }.get(name, name)
 
 

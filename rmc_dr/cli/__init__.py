@@ -21,6 +21,7 @@ COMMANDS = {
     "check": ("check", _("Look at everything at once: what is wrong, the worst first.")),
     "db": ("db", _("Look at the database pair, and choose who leads it.")),
     "deploy": ("deploy", _("Deploy a release of an application, or go back to the one before.")),
+    "diagnose": ("diagnose", _("From a complaint to its proven cause, and what mends it.")),
     "drill": ("drill", _("Rehearse a recovery in the lab and measure it.")),
     "estate": ("estate", _("Check the estate's files; make its secrets.")),
     "evidence": ("evidence", _("List, show and verify the evidence that was kept.")),

@@ -131,6 +131,14 @@ def test_a_restart_is_a_stop_and_a_start(estate: Estate, world: World):
     assert world.played == ["preserve", "quiesce", "close", "close", "start", "open"]
 
 
+def test_a_restart_may_write_the_configuration_anew_while_nothing_runs(estate: Estate, world: World):
+    plan = service.plan_restart(estate, writes=True, reconfigure=True)
+    planned = [stage.name for stage in plan.stages]
+    assert planned == ["preserve", "quiesce", "close", "reconfigure", "voters", "pair-up", "start", "open"]
+    service.restart(estate, [], writes=True, reconfigure=True)
+    assert world.played == ["preserve", "quiesce", "close", "reconfigure", "close", "start", "open"]
+
+
 def test_unproven_applications_keep_their_users_out(estate: Estate, world: World):
     world.serving, world.proven = False, False
     with pytest.raises(Error, match="503") as error:

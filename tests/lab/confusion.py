@@ -1,0 +1,89 @@
+"""The confusion matrix of `rmc-dr diagnose`: what was injected, and which leaf the walk ended in.
+
+A passed test keeps it in docs/diagnosis.json; docs/diagnosis.md shows it, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ledger
+
+DOCS = Path(__file__).parents[2] / "docs"
+TABLE, PAGE = DOCS / "diagnosis.json", DOCS / "diagnosis.md"
+HEAD = """# What `rmc-dr diagnose` makes of faults
+
+The confusion matrix: each fault is put into the lab's running hosts for real, in an order that a seed draws;
+the walk is not told which. A row is a fault; the complaint is drawn with it. Only the column `right` may hold
+runs. The faults are in `tests/lab/diagnose_faults.py`. To measure them again:
+
+    RMC_DR_LONG=all .venv/bin/pytest -m lab tests/lab/test_diagnose.py
+
+`RMC_DR_DIAGNOSE_ROUNDS` says how often each (5).
+
+| injected | complaints | runs | right | another leaf | proven |
+|---|---|---|---|---|---|
+"""
+
+
+@dataclass
+class Matrix:
+    """Counts of what was named, by what was injected; and by which complaint."""
+
+    named: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    trees: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, injected: str, tree: str, named: str) -> None:
+        self.named[injected][named] += 1
+        self.trees[injected][tree] += 1
+
+    def wrong(self) -> dict[str, dict[str, int]]:
+        """What lies beside the diagonal."""
+        beside = {
+            injected: {leaf: count for leaf, count in named.items() if leaf != injected}
+            for injected, named in self.named.items()
+        }
+        return {injected: named for injected, named in beside.items() if named}
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        return {
+            injected: {
+                "named": dict(sorted(named.items())),
+                "trees": dict(sorted(self.trees[injected].items())),
+            }
+            for injected, named in self.named.items()
+        }
+
+    def lines(self) -> Iterator[str]:
+        for injected, row in sorted(self.rows().items()):
+            told = ", ".join(f"{leaf} {count}" for leaf, count in row["named"].items())
+            yield f"{injected:<24} {told}"
+
+
+def keep(matrix: Matrix) -> None:
+    """Write down what a passed test measured, and the page that shows it."""
+    stamp = ledger.stamp()
+    ledger.keep(TABLE, {injected: {**row, **stamp} for injected, row in matrix.rows().items()})
+    write_page()
+
+
+def write_page() -> None:
+    PAGE.write_text(page(ledger.entries(TABLE)), encoding="utf-8")
+
+
+def page(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    return HEAD + "".join(_row(injected, row) for injected, row in sorted(rows.items()))
+
+
+def _row(injected: str, row: Mapping[str, Any]) -> str:
+    if "named" not in row:
+        return f"| `{injected}` | | | | | waits since {row['waits']} |\n"
+    others = {leaf: count for leaf, count in row["named"].items() if leaf != injected}
+    beside = ", ".join(f"`{leaf}` {count}" for leaf, count in others.items()) or "0"
+    trees = ", ".join(row["trees"])
+    right, runs = row["named"].get(injected, 0), sum(row["named"].values())
+    return f"| `{injected}` | {trees} | {runs} | {right} | {beside} | {row['commit']}, {row['date']} |\n"
