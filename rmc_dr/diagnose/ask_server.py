@@ -58,14 +58,14 @@ def disk(sight: Sight) -> Reply:
         return unseen(sight, "inside", "mounts", "filesystems")
     for one in facts.filesystems:
         if _used(one.size - one.free, one.size) >= sight.limits.disk_percent.critical:
-            seen = _("{path} is {used:.1f} % full, {free} are left")
+            seen = _("{path} is {used:.1%} full, {free} are left")
             used = _used(one.size - one.free, one.size)
-            return Reply("full", seen.format(path=one.path, used=used, free=size(one.free)))
+            return Reply("full", seen.format(path=one.path, used=used / 100, free=size(one.free)))
     for one in facts.filesystems:
         used = _used(one.inodes - one.inodes_free, one.inodes)
         if used >= sight.limits.inodes_percent.critical:
-            seen = _("{path} has used {used:.1f} % of its inodes, {free} are left")
-            return Reply("no-inodes", seen.format(path=one.path, used=used, free=one.inodes_free))
+            seen = _("{path} has used {used:.1%} of its inodes, {free} are left")
+            return Reply("no-inodes", seen.format(path=one.path, used=used / 100, free=one.inodes_free))
     return Reply("room", ", ".join(_room(one) for one in facts.filesystems) or "-")
 
 
