@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rmc_dr.diagnose.tree import trees
 from rmc_dr.history import Event
 from rmc_dr.i18n import _, language
 from rmc_dr.incident.clocks import Reading, Standing
@@ -249,7 +250,7 @@ def _findings(facts: Facts) -> Table:
         if event.event == "classified" and event.get("findings")
     ]
     rows += [
-        Row([local(event.time, state), str(event.get("what")), said_by_fields(event)])
+        Row([local(event.time, state), *_attached(event)])
         for event in state.events
         if event.event == "attached" and event.get("what") not in OWN
     ]
@@ -257,6 +258,20 @@ def _findings(facts: Facts) -> Table:
         wrong = [one for one in (run.report.checks if run.report else ()) if not one.good]
         rows += [Row([run.name, _("check"), f"{one.name}: {one.detail}"], Tone.BAD) for one in wrong]
     return Table([_("When"), _("From"), _("What")], rows, not_done())
+
+
+def _attached(event: Event) -> tuple[str, str]:
+    """Where a finding comes from, and what it says: a diagnosis in the words of its leaf."""
+    leaf = trees().leaves.get(str(event.get("leaf")))
+    if event.get("what") != "diagnosis" or leaf is None:
+        return str(event.get("what")), said_by_fields(event)
+    said = _("{host}: {what}. Proved: {proved} ({way})").format(
+        host=event.get("host"),
+        what=leaf.what.said(language()),
+        proved=leaf.proved.said(language()),
+        way=event.get("way"),
+    )
+    return _("diagnosis: {tree}").format(tree=event.get("tree")), said
 
 
 def _loss(facts: Facts) -> Table:

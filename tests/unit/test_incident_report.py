@@ -101,7 +101,9 @@ def played(ours: Estate) -> Estate:
     opened(ours)
     run(ours)
     evidence(ours)
-    attach.attach(ours.name, "diagnose", tree="appserver", leaf="os-broken", hosts=["app1"])
+    way = "server=broken"
+    attach.attach(ours.name, "diagnosis", tree="appserver", host="app1", leaf="system-broken", way=way)
+    attach.attach(ours.name, "diagnosis", tree="appserver", host="app1", leaf="of-another-version", way=way)
     wal = {"newest": 50331648, "holder": "db1", "archived": 33554432, "bytes": 16777216, "least": False}
     lists = {"application": "management", "rows_without_file": 2, "files_without_row": None}
     attach.attach(ours.name, "audit", entries=9, first_error="app1 disk: gone", wal=wal, attachments=[lists])
@@ -118,7 +120,10 @@ def test_it_names_the_injected_cause_and_what_was_found(played: Estate) -> None:
     report = built(played)
     assert CAUSE in section(report, "Cause")
     found = section(report, "What was found")
-    assert "leaf: os-broken" in found
+    assert (
+        "app1: the operating system of the application server is broken. Proved: the machine is up" in found
+    )
+    assert "leaf: of-another-version" in found
     assert "the application service has stopped" in found
     assert "it runs Debian 12" in found
     assert report.data["cause"] == CAUSE
