@@ -49,7 +49,7 @@ def reported(lab: Lab, folder: Path, cause: str) -> dict[str, Any]:
     pages = PdfReader(io.BytesIO(Path(made["files"]["pdf"]).read_bytes())).pages
     said = "".join(page.extract_text() for page in pages).replace("\n", "").replace(" ", "")
     assert cause.replace(" ", "") in said
-    data: dict[str, Any] = json.loads(Path(made["files"]["json"]).read_text())
+    data: dict[str, Any] = json.loads(Path(made["files"]["json"]).read_text())["data"]
     return {**data, "said": said}
 
 
