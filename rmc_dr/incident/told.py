@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from rmc_dr.history import Event
-from rmc_dr.i18n import _
+from rmc_dr.i18n import _, language
 from rmc_dr.incident.clocks import leading, read
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.words import duty, findings_said, milestone_word, topic_word
@@ -38,7 +38,7 @@ def as_document(state: IncidentState, now: datetime) -> dict[str, Any]:
             "clocks": [
                 {
                     "name": one.clock.name,
-                    "clause": one.clock.clause,
+                    "clause": one.clock.clause.said(language()),
                     "standing": one.standing,
                     "started": one.started,
                     "due": one.due,

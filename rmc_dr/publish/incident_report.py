@@ -171,7 +171,7 @@ def _chart(facts: Facts) -> TimeChart:
         ended = facts.until if "solved" in state.reached else None
         spans.append(Span(_("the fault"), state.noticed, ended, tone=CLASS_TONES[state.counts_as]))
     spans += [
-        Span(one.clock.clause, one.started, one.stopped, one.due, CLOCK_TONES[one.standing])
+        Span(one.clock.clause.said(language()), one.started, one.stopped, one.due, CLOCK_TONES[one.standing])
         for one in facts.readings
     ]
     spans += [
@@ -233,7 +233,7 @@ def _clocks(facts: Facts) -> Table:
 
     def row(one: Reading) -> Row:
         ended = local(one.stopped, state) if one.stopped else time_left(one.left)
-        cells = [one.clock.clause, local(one.started, state), local(one.due, state), ended]
+        cells = [one.clock.clause.said(language()), local(one.started, state), local(one.due, state), ended]
         return Row([*cells, standing_word(one.standing)], CLOCK_TONES[one.standing])
 
     columns = [_("The contract says"), _("From"), _("Due"), _("Stopped"), _("State")]

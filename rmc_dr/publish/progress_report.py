@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.cells import cell_len, chop_cells
 
 from rmc_dr.history import Event
-from rmc_dr.i18n import _
+from rmc_dr.i18n import _, language
 from rmc_dr.incident.clocks import Reading, Standing, leading
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Topic
@@ -72,7 +72,9 @@ def _figures(facts: Facts) -> list[Figure]:
     late = first is not None and first.standing is Standing.BREACHED
     clock = Figure(_("Clocks"), _("no clock runs"), Tone.GOOD)
     if first:
-        clock = Figure(short(first.clock.clause), time_left(first.left), Tone.BAD if late else Tone.WARN)
+        clock = Figure(
+            short(first.clock.clause.said(language())), time_left(first.left), Tone.BAD if late else Tone.WARN
+        )
     since = spoken_duration((facts.until - state.noticed).total_seconds()) if state.noticed else not_done()
     return [class_figure(state), clock, Figure(_("Since notice"), since)]
 
@@ -131,7 +133,7 @@ def _clocks(facts: Facts, room: int) -> Table:
     running = sorted((one for one in facts.readings if one.ticks), key=lambda one: one.due)
 
     def row(one: Reading) -> Row:
-        cells = [short(one.clock.clause), local(one.due, state), time_left(one.left)]
+        cells = [short(one.clock.clause.said(language())), local(one.due, state), time_left(one.left)]
         return Row([*cells, standing_word(one.standing)], CLOCK_TONES[one.standing])
 
     columns = [_("The contract says"), _("Due"), _("Left"), _("State")]

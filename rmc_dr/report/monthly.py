@@ -101,7 +101,7 @@ def _incidents(month: Month) -> Section:
         Row(
             (
                 state.incident,
-                one.clock.clause,
+                one.clock.clause.said(language()),
                 when(one.due, zone),
                 when(one.stopped, zone) if one.stopped else "-",
                 standing_word(one.standing),
