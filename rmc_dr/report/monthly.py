@@ -37,6 +37,7 @@ def build(month: Month, made: datetime) -> Document:
         title=_("Monthly report {month}").format(month=month.window.name),
         centre=month.terms.centre,
         made=made,
+        timezone=month.terms.timezone,
         figures=_figures(month),
         sections=[
             _incidents(month),
