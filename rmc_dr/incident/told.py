@@ -112,7 +112,9 @@ def _attached(event: Event) -> str:
                 tree=field.get("tree", "?"), host=field.get("host", "?"), leaf=field.get("leaf", "?")
             )
         case "report":
-            return _("{kind} report {id}").format(kind=field.get("kind", ""), id=field["id"])
+            kind = field.get("kind", "")
+            title = {"incident": _("Incident report"), "progress": _("Progress report")}.get(kind, kind)
+            return f"{title} {field['id']}"
         case "audit":
             return _("audit of {entries} entries; first error: {first}").format(
                 entries=field.get("entries", "?"), first=field.get("first_error") or _("none in this window")

@@ -246,7 +246,7 @@ def _findings(facts: Facts) -> Table:
         if event.event == "classified" and event.get("findings")
     ]
     rows += [
-        Row([local(event.time, state), str(event.get("what")), said_by_fields(event)])
+        Row([local(event.time, state), _source(event), said_by_fields(event)])
         for event in state.events
         if event.event == "attached" and event.get("what") not in OWN
     ]
@@ -254,6 +254,11 @@ def _findings(facts: Facts) -> Table:
         wrong = [one for one in (run.report.checks if run.report else ()) if not one.good]
         rows += [Row([run.name, _("check"), f"{one.name}: {one.detail}"], Tone.BAD) for one in wrong]
     return Table([_("When"), _("From"), _("What")], rows, _("not done"))
+
+
+def _source(event: Event) -> str:
+    what = str(event.get("what"))
+    return _("diagnosis") if what == "diagnosis" else what
 
 
 def _loss(facts: Facts) -> Table:

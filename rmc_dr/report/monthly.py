@@ -131,7 +131,7 @@ def _of_deploys(month: Month) -> Iterator[tuple[datetime, str, float | None]]:
             yield (
                 row.at,
                 _("deploy of {app} {release}").format(app=row.application, release=row.release),
-                (row.users_out_seconds),
+                row.users_out_seconds,
             )
 
 

@@ -51,9 +51,9 @@ PURE_TRIAGE = {
 DIAGNOSED = PURE_TRIAGE | {"check", "estate_limits", "strict", "wording", "words"}
 READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {
-    "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal", "journals",
-    "lines", "locks", "model", "names", "record", "redact", "releases", "report", "retold", "rounds", "strict",
-    "wording", "words",
+    "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal",
+    "journals", "lines", "locks", "model", "names", "record", "redact", "releases", "report", "retold",
+    "rounds", "strict", "wording", "words",
 }  # fmt: skip
 # Of inspections only what looks at the estate, asks it and keeps what was seen touches anything.
 PURE_ROUNDS = {
