@@ -101,7 +101,9 @@ def played(ours: Estate) -> Estate:
     opened(ours)
     run(ours)
     evidence(ours)
-    attach.attach(ours.name, "diagnose", tree="appserver", leaf="os-broken", hosts=["app1"])
+    attach.attach(
+        ours.name, "diagnosis", tree="appserver", host="app1", leaf="os-broken", way="server=broken"
+    )
     wal = {"newest": 50331648, "holder": "db1", "archived": 33554432, "bytes": 16777216, "least": False}
     lists = {"application": "management", "rows_without_file": 2, "files_without_row": None}
     attach.attach(ours.name, "audit", entries=9, first_error="app1 disk: gone", wal=wal, attachments=[lists])
@@ -112,6 +114,14 @@ def played(ours: Estate) -> Estate:
     response.close(ours, CAUSE)
     response.note(ours, "keep a spare disk", topic="plan-change", incident="last")
     return ours
+
+
+def test_the_contract_and_a_diagnosis_are_told_in_the_reports_language(played: Estate) -> None:
+    english, chinese = built(played), built(played, "zh")
+    assert "fault that affects use, critical included: answered at once" in section(english, "Clocks")
+    assert "影响使用的故障（含重大故障）：立即响应" in json.dumps(plain(chinese.sections), ensure_ascii=False)
+    assert "fault that affects use" not in json.dumps(plain(chinese.sections))
+    assert "diagnosis appserver of app1: os-broken" in section(english, "Course and trend")
 
 
 def test_it_names_the_injected_cause_and_what_was_found(played: Estate) -> None:
@@ -231,7 +241,7 @@ def test_the_commands(played: Estate, tmp_path: Path) -> None:
     noted = record.read(told["about"]).attached("report")[-1]
     next_report = datetime.fromisoformat(noted.fields["next_report"])
     assert timedelta(minutes=58) < next_report - datetime.now(UTC) < timedelta(minutes=61)
-    assert "progress report" in call(played, "show").output
+    assert "Progress report" in call(played, "show").output
 
 
 def test_no_secret_gets_into_a_report(ours: Estate) -> None:
