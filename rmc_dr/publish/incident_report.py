@@ -37,15 +37,10 @@ from rmc_dr.report.document import (
     Tone,
     Words,
 )
+from rmc_dr.report.held import CLOCK_TONES
 from rmc_dr.words import lsn, outcome_word, plan_title, release_state, size, spoken_duration, stage_title
 
 CLASS_TONES = {"general": Tone.OPEN, "major": Tone.WARN, "critical": Tone.BAD}
-CLOCK_TONES = {
-    Standing.RUNNING: Tone.OPEN,
-    Standing.BREACHED: Tone.BAD,
-    Standing.MET: Tone.GOOD,
-    Standing.MISSED: Tone.BAD,
-}
 OWN = ("evidence", "audit", "report")  # attached things that have a section of their own, or none
 
 
@@ -92,7 +87,7 @@ def run_end(run: Run) -> str:
 
 def _figures(facts: Facts) -> list[Figure]:
     state, readings = facts.state, facts.readings
-    late = sum(one.standing in (Standing.MISSED, Standing.BREACHED) for one in readings)
+    late = sum(one.late for one in readings)
     met = sum(one.standing is Standing.MET for one in readings)
     runs = len(readings) - late - met
     parts = [_("{count} met").format(count=met), _("{count} missed").format(count=late)]

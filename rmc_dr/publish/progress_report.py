@@ -9,15 +9,16 @@ from rich.cells import cell_len, chop_cells
 
 from rmc_dr.history import Event
 from rmc_dr.i18n import _, language
-from rmc_dr.incident.clocks import Reading, Standing, leading
+from rmc_dr.incident.clocks import Reading, leading
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Topic
 from rmc_dr.incident.told import as_document, tell
 from rmc_dr.incident.words import duty, findings_said, local, milestone_word, standing_word, time_left
 from rmc_dr.publish.facts import Facts, Run, plain_facts
-from rmc_dr.publish.incident_report import CLOCK_TONES, class_figure, run_end
+from rmc_dr.publish.incident_report import class_figure, run_end
 from rmc_dr.redact import Redactor
 from rmc_dr.report.document import Document, Figure, Pairs, Row, Section, Table, Tone
+from rmc_dr.report.held import CLOCK_TONES
 from rmc_dr.report.render import render
 from rmc_dr.words import plan_title, printable, spoken_duration, stage_title
 
@@ -70,11 +71,12 @@ def short(text: str) -> str:
 
 def _figures(facts: Facts) -> list[Figure]:
     state, first = facts.state, leading(facts.readings)
-    late = first is not None and first.standing is Standing.BREACHED
     clock = Figure(_("Clocks"), _("no clock runs"), Tone.GOOD)
     if first:
         clock = Figure(
-            short(first.clock.clause.said(language())), time_left(first.left), Tone.BAD if late else Tone.WARN
+            short(first.clock.clause.said(language())),
+            time_left(first.left),
+            Tone.BAD if first.late else Tone.WARN,
         )
     since = spoken_duration((facts.until - state.noticed).total_seconds()) if state.noticed else _("not done")
     return [class_figure(state), clock, Figure(_("Since notice"), since)]

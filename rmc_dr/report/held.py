@@ -1,4 +1,4 @@
-"""Blocks that several of the contract's reports share: moments, sizes, drills, verifications, signatures."""
+"""What several of the contract's reports share: moments, clocks, drills, verifications, signatures."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from rmc_dr.i18n import _
+from rmc_dr.incident.clocks import Standing
 from rmc_dr.report.document import Row, Section, Table, Tick, Ticks, Tone
 from rmc_dr.rounds.facts import Drill, Proof
 from rmc_dr.rounds.history import Consent
 from rmc_dr.words import consent_words, spoken_duration
+
+CLOCK_TONES = {
+    Standing.RUNNING: Tone.OPEN,
+    Standing.BREACHED: Tone.BAD,
+    Standing.MET: Tone.GOOD,
+    Standing.MISSED: Tone.BAD,
+}
 
 
 def when(moment: datetime | None, zone: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from rmc_dr.history import RunState
 from rmc_dr.i18n import _, language
-from rmc_dr.incident.clocks import Reading, Standing
+from rmc_dr.incident.clocks import Reading
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.words import class_word, standing_word
 from rmc_dr.report.document import Document, Figure, Pairs, Row, Section, Table, Tone, Words
-from rmc_dr.report.held import day, drills, measured, verifications, when
+from rmc_dr.report.held import CLOCK_TONES, day, drills, measured, verifications, when
 from rmc_dr.report.inspection import TONES, all_risks, weight_word, where
 from rmc_dr.report.month import Month
 from rmc_dr.rounds.facts import Drill, Proof
@@ -25,9 +25,6 @@ from rmc_dr.words import (
     spoken_duration,
     training_word,
 )
-
-MISSED = (Standing.MISSED, Standing.BREACHED)
-OPEN_STATES = {Standing.RUNNING: Tone.OPEN, Standing.MET: Tone.GOOD}
 
 
 def build(month: Month, made: datetime) -> Document:
@@ -55,7 +52,7 @@ def build(month: Month, made: datetime) -> Document:
 
 
 def missed(month: Month) -> list[tuple[IncidentState, Reading]]:
-    return [(state, one) for state, readings in month.incidents for one in readings if one.standing in MISSED]
+    return [(state, one) for state, readings in month.incidents for one in readings if one.late]
 
 
 def _drills(month: Month) -> list[Drill]:
@@ -107,7 +104,7 @@ def _incidents(month: Month) -> Section:
                 when(one.stopped, zone) if one.stopped else "-",
                 standing_word(one.standing),
             ),
-            OPEN_STATES.get(one.standing, Tone.BAD),
+            CLOCK_TONES[one.standing],
         )
         for state, readings in month.incidents
         for one in readings
