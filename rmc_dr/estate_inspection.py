@@ -5,18 +5,15 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from rmc_dr.strict import Strict
+from rmc_dr.wording import InBoth
 
 
-class Item(Strict):
+class Item(Strict, InBoth):
     """Something that only a person can look at, in both languages; ``name`` is what is typed."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     en: str = Field(min_length=1, max_length=200)
     zh: str = Field(min_length=1, max_length=200)
-
-    def said(self, language: str) -> str:
-        """In ``zh``, else in English."""
-        return self.zh if language.startswith("zh") else self.en
 
 
 class InspectionConfig(Strict):

@@ -107,22 +107,22 @@ def _clock(host: str, area: Area, off: float, text: str, limits: Thresholds) -> 
 def _values(wanted: Wanted, facts: Facts, limits: Thresholds) -> Iterator[Finding]:
     name = wanted.name
     for disk in facts.filesystems or ():
-        used = _percent(disk.size - disk.free, disk.size)
+        used = percent(disk.size - disk.free, disk.size)
         text = _("the disk {path} of {host} is {share:.0%} full, {free} are left").format(
             path=disk.path, host=name, share=(used or 0) / 100, free=size(disk.free)
         )
         yield from _above("disk-full", wanted, used, limits.disk_percent, text)
-        inodes = _percent(disk.inodes - disk.inodes_free, disk.inodes)
+        inodes = percent(disk.inodes - disk.inodes_free, disk.inodes)
         text = _("the disk {path} of {host} has used {share:.0%} of its inodes").format(
             path=disk.path, host=name, share=(inodes or 0) / 100
         )
         yield from _above("inodes-full", wanted, inodes, limits.inodes_percent, text)
     if facts.memory:
-        used = _percent(facts.memory.total - facts.memory.available, facts.memory.total)
+        used = percent(facts.memory.total - facts.memory.available, facts.memory.total)
         text = _("{share:.0%} of the memory of {host} is in use").format(share=(used or 0) / 100, host=name)
         yield from _above("memory-short", wanted, used, limits.memory_percent, text)
     if facts.handles:
-        used = _percent(facts.handles.used, facts.handles.most)
+        used = percent(facts.handles.used, facts.handles.most)
         text = _("{host} has {share:.0%} of its file handles in use").format(
             host=name, share=(used or 0) / 100
         )
@@ -135,8 +135,8 @@ def _values(wanted: Wanted, facts: Facts, limits: Thresholds) -> Iterator[Findin
         yield from _above("load-high", wanted, each, limits.load_per_core, text)
 
 
-def _percent(used: float, most: float) -> float | None:
-    """None for a file system that counts no inodes, and the like."""
+def percent(used: float, most: float) -> float | None:
+    """As it is held against a threshold; None for a file system that counts no inodes, and the like."""
     return round(100 * used / most, 1) if most > 0 else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmc_dr.check.judge_hosts import reached_by
+from rmc_dr.check.judge_hosts import percent, reached_by
 from rmc_dr.check.seen import Answer, FileSystem, Way
 from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Served, Sight
@@ -57,20 +57,16 @@ def disk(sight: Sight) -> Reply:
     if facts is None or facts.filesystems is None or inside is None or inside.read_only is None:
         return unseen(sight, "inside", "mounts", "filesystems")
     for one in facts.filesystems:
-        if _used(one.size - one.free, one.size) >= sight.limits.disk_percent.critical:
+        used = percent(one.size - one.free, one.size) or 0.0
+        if used >= sight.limits.disk_percent.critical:
             seen = _("{path} is {used:.1%} full, {free} are left")
-            used = _used(one.size - one.free, one.size)
             return Reply("full", seen.format(path=one.path, used=used / 100, free=size(one.free)))
     for one in facts.filesystems:
-        used = _used(one.inodes - one.inodes_free, one.inodes)
+        used = percent(one.inodes - one.inodes_free, one.inodes) or 0.0
         if used >= sight.limits.inodes_percent.critical:
             seen = _("{path} has used {used:.1%} of its inodes, {free} are left")
             return Reply("no-inodes", seen.format(path=one.path, used=used / 100, free=one.inodes_free))
     return Reply("room", ", ".join(_room(one) for one in facts.filesystems) or "-")
-
-
-def _used(used: float, most: float) -> float:
-    return 100 * used / most if most > 0 else 0.0
 
 
 def _room(one: FileSystem) -> str:

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from rmc_dr.diagnose.ask import QUESTIONS
 from rmc_dr.diagnose.sight import Sight
-from rmc_dr.incident.findings import Wording
 from rmc_dr.strict import Strict
+from rmc_dr.wording import Wording
 
 FOLDER = Path(__file__).parent
 TREES = ("login", "db-timeout", "appserver")
@@ -25,16 +25,11 @@ UNKNOWN = "unknown"
 Mend = Literal["nothing", "restart", "reconfigure", "freeze", "rebuild", "hand", "look", "wait"]
 
 
-class Node(Strict):
+class Node(Wording):
     """A question: ``asks`` names it among the pure ones, ``branches`` where each of its answers leads."""
 
-    en: str
-    zh: str
     asks: str
     branches: Mapping[str, str]
-
-    def said(self, language: str) -> str:
-        return self.zh if language.startswith("zh") else self.en
 
 
 class Leaf(Strict):

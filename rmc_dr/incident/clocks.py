@@ -38,6 +38,11 @@ class Reading:
     def ticks(self) -> bool:
         return self.stopped is None
 
+    @property
+    def late(self) -> bool:
+        """Whether it was stopped behind its end, or runs on behind it."""
+        return self.standing in (Standing.MISSED, Standing.BREACHED)
+
 
 def read(state: IncidentState, now: datetime) -> list[Reading]:
     """Every clock whose condition the fault meets, in the order of the table.

@@ -12,15 +12,7 @@ from pydantic import Field
 
 from rmc_dr.incident.terms import CLASSES, Class, Kind
 from rmc_dr.strict import Strict
-
-
-class Wording(Strict):
-    en: str
-    zh: str
-
-    def said(self, language: str) -> str:
-        """In ``zh``, else in English."""
-        return self.zh if language.startswith("zh") else self.en
+from rmc_dr.wording import Wording
 
 
 class Finding(Wording):

@@ -1,20 +1,12 @@
 """Where incidents are kept: one folder each with an append-only journal, written as a run's is.
 
-Many processes add to one journal: each holds it for one moment, cuts off what a power cut tore, and adds
-its lines. The schema: docs/incident-record.md.
+The schema: docs/incident-record.md.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import secrets as random
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rmc_dr import content, locks
@@ -22,13 +14,8 @@ from rmc_dr.errors import BadInput, Error, Locked, Refused
 from rmc_dr.history import Event
 from rmc_dr.i18n import _
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.journal import NAME, Journal, sync_folder
-from rmc_dr.lines import Scan, scan
+from rmc_dr.journals import Journals
 from rmc_dr.names import fitting
-from rmc_dr.redact import Redactor
-
-WAIT_SECONDS = 5.0
-LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,8 +27,42 @@ class Summary:
     damaged: str = ""
 
 
-def folder_of(incident: str) -> Path:
-    return content.STATE / "incidents" / incident
+def _in_use(incident: str) -> Locked:
+    return Locked(
+        "incident-in-use",
+        _("Another process is writing the incident {incident}.").format(incident=incident),
+        _("Give the command again in a moment."),
+    )
+
+
+def _unreadable(incident: str, why: str) -> Error:
+    return Error(
+        "journal-unreadable",
+        _("The record of the incident {incident} cannot be read: {error}.").format(
+            incident=incident, error=why
+        ),
+        _("Run rmc-dr as root; `rmc-dr incident list` shows the ones that can be read."),
+    )
+
+
+def _damaged(incident: str) -> Error:
+    return Error(
+        "incident-damaged",
+        _("The record of the incident {incident} is damaged.").format(incident=incident),
+        _("Keep {path} as evidence.").format(path=folder_of(incident)),
+    )
+
+
+JOURNALS = Journals(
+    folder="incidents",
+    kind="incident",
+    fold=IncidentState.of,
+    begun=lambda state: state.opened is not None,
+    in_use=_in_use,
+    unreadable=_unreadable,
+    damaged=_damaged,
+)
+folder_of, held, read = JOURNALS.folder_of, JOURNALS.held, JOURNALS.read
 
 
 def create(estate: str, secrets: Iterable[str], about: Mapping[str, Any]) -> str:
@@ -53,11 +74,7 @@ def create(estate: str, secrets: Iterable[str], about: Mapping[str, Any]) -> str
     busy = _("Process {pid} is opening an incident of this estate.")
     with locks.only_one(lock, "incident-locked", busy):
         _refuse_second(estate)
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-incident-{random.token_hex(2)}"
-        path = folder_of(name)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700)
-        sync_folder(path.parent)
+        name = JOURNALS.new()
         with held(name, secrets) as journal:
             journal.append("incident-opened", incident=name, estate=estate, **about)
     return name
@@ -85,91 +102,10 @@ def append(incident: str, secrets: Iterable[str], event: str, **fields: Any) -> 
         return journal.append(event, **fields)
 
 
-@contextmanager
-def held(incident: str, secrets: Iterable[str] = ()) -> Iterator[Journal]:
-    """The journal for as long as the block lasts; others wait a few seconds. Raises Error or Locked."""
-    path = folder_of(incident)
-    descriptor = os.open(path / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        _take(descriptor, incident)
-        found = _scan(incident)
-        if found.bad:
-            raise _damaged(incident)
-        journal = Journal(path, descriptor, len(found.events), Redactor(secrets))
-        if found.torn:
-            os.ftruncate(descriptor, found.good)
-            journal.append("journal-repaired", cut_bytes=found.torn)
-        elif not found.events:
-            sync_folder(path)
-        yield journal
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, incident: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise Locked(
-                    "incident-in-use",
-                    _("Another process is writing the incident {incident}.").format(incident=incident),
-                    _("Give the command again in a moment."),
-                ) from None
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
-
-
-def read(incident: str) -> IncidentState:
-    """An incident as its journal tells it, without a torn tail. Raises Error."""
-    found = _scan(incident)
-    try:
-        state = IncidentState.of(found.events)
-    except (ValueError, TypeError, KeyError):
-        raise _damaged(incident) from None
-    if found.bad or state.opened is None:
-        raise _damaged(incident)
-    return state
-
-
-def _scan(incident: str) -> Scan:
-    try:
-        return scan((folder_of(incident) / NAME).read_bytes())
-    except OSError as error:
-        raise Error(
-            "journal-unreadable",
-            _("The record of the incident {incident} cannot be read: {error}.").format(
-                incident=incident, error=error.strerror or error
-            ),
-            _("Run rmc-dr as root; `rmc-dr incident list` shows the ones that can be read."),
-        ) from error
-
-
-def _damaged(incident: str) -> Error:
-    return Error(
-        "incident-damaged",
-        _("The record of the incident {incident} is damaged.").format(incident=incident),
-        _("Keep {path} as evidence.").format(path=folder_of(incident)),
-    )
-
-
 def incidents() -> Iterator[Summary]:
     """Every incident on this machine, newest first; one that cannot be read is said so."""
-    folder = content.STATE / "incidents"
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir(), reverse=True):
-        if not (path / NAME).is_file():
-            continue
-        try:
-            found = _scan(path.name)
-            if found.events or found.bad:  # else a power cut came before its first line: it never began
-                yield Summary(path.name, read(path.name))
-        except Error as error:
-            yield Summary(path.name, IncidentState(incident=path.name), damaged=error.message)
+    for name, state, damaged in JOURNALS.every():
+        yield Summary(name, state or IncidentState(incident=name), damaged)
 
 
 def _newest(estate: str) -> Summary | None:

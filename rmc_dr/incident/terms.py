@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from rmc_dr.strict import Strict
+from rmc_dr.wording import Wording
 
 Class = Literal["general", "major", "critical"]
 Kind = Literal["hardware", "system", "application", "database", "network", "data"]
@@ -18,6 +19,14 @@ Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 CLASSES: tuple[Class, ...] = ("general", "major", "critical")  # each worse than the one before
 WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 YEAR_HOURS = 366 * 24
+
+
+def _in_both(raw: Any) -> Any:
+    """What stands there in one language alone is said so in either."""
+    return raw if isinstance(raw, Mapping | Wording) else {"en": raw, "zh": raw}
+
+
+Worded = Annotated[Wording, BeforeValidator(_in_both)]
 
 
 class When(Strict):
@@ -41,7 +50,7 @@ class Clock(Strict):
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
-    clause: str = Field(min_length=1)
+    clause: Worded
     when: When = When()
     starts: Literal["noticed", "opened"] = "noticed"
     hours: float | None = Field(default=None, gt=0, le=YEAR_HOURS)
@@ -77,7 +86,7 @@ class Calendar(Strict):
 class Authorities(Strict):
     """To whom the centre has to report such a fault, and within how many hours of its notice."""
 
-    to: str = Field(min_length=1)
+    to: Worded
     hours: float = Field(gt=0, le=YEAR_HOURS)
     when: When = When(classes=("critical",))
 

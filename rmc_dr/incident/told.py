@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from rmc_dr.history import Event
-from rmc_dr.i18n import _
+from rmc_dr.i18n import _, language
 from rmc_dr.incident.clocks import leading, read
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.incident.words import duty, findings_said, milestone_word, topic_word
+from rmc_dr.incident.words import class_word, duty, findings_said, milestone_word, topic_word
 from rmc_dr.journal import plain
 from rmc_dr.words import printable
 
@@ -38,7 +38,7 @@ def as_document(state: IncidentState, now: datetime) -> dict[str, Any]:
             "clocks": [
                 {
                     "name": one.clock.name,
-                    "clause": one.clock.clause,
+                    "clause": one.clock.clause.said(language()),
                     "standing": one.standing,
                     "started": one.started,
                     "due": one.due,
@@ -63,7 +63,8 @@ def tell(event: Event) -> str | None:
             return _("opened by {operator}").format(operator=field["operator"])
         case "classified":
             return _("classified: {findings}").format(
-                findings=findings_said(event.get("findings") or ()) or event.get("class") or "-"
+                findings=findings_said(event.get("findings") or ())
+                or (class_word(event.get("class")) if event.get("class") else "-")
             )
         case "note":
             return _topical(event, field.get("text", ""))
@@ -106,8 +107,14 @@ def _attached(event: Event) -> str:
     match event.get("what"):
         case "evidence":
             return _("evidence {id}: {files} files").format(id=field["id"], files=field.get("files", "?"))
+        case "diagnosis":
+            return _("diagnosis {tree} of {host}: {leaf}").format(
+                tree=field.get("tree", "?"), host=field.get("host", "?"), leaf=field.get("leaf", "?")
+            )
         case "report":
-            return _("{kind} report {id}").format(kind=field.get("kind", ""), id=field["id"])
+            kind = field.get("kind", "")
+            title = {"incident": _("Incident report"), "progress": _("Progress report")}.get(kind, kind)
+            return f"{title} {field['id']}"
         case "audit":
             return _("audit of {entries} entries; first error: {first}").format(
                 entries=field.get("entries", "?"), first=field.get("first_error") or _("none in this window")

@@ -111,7 +111,9 @@ def duty(state: IncidentState) -> str | None:
     if not to.when.fits(state.counts_as, nature.affects_use, nature.kinds):
         return None
     return _("Report it to {authority} within {hours:g} h: by {due}.").format(
-        authority=to.to, hours=to.hours, due=local(state.noticed + timedelta(hours=to.hours), state)
+        authority=to.to.said(language()),
+        hours=to.hours,
+        due=local(state.noticed + timedelta(hours=to.hours), state),
     )
 
 
@@ -166,6 +168,8 @@ def news_text(state: IncidentState, now: datetime) -> str:
     readings = read(state, now)
     found = findings_said(state.findings) or _("nothing yet")
     lines = [headline(state, now), _("Found: {findings}").format(findings=found)]
-    lines += [f"- {clock_line(one, state)} ({one.clock.clause})" for one in readings if one.ticks]
+    lines += [
+        f"- {clock_line(one, state)} ({one.clock.clause.said(language())})" for one in readings if one.ticks
+    ]
     lines += [said for said in (duty(state),) if said]
     return "\n".join(lines)

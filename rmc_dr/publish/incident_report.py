@@ -38,15 +38,10 @@ from rmc_dr.report.document import (
     Tone,
     Words,
 )
+from rmc_dr.report.held import CLOCK_TONES
 from rmc_dr.words import lsn, outcome_word, plan_title, release_state, size, spoken_duration, stage_title
 
 CLASS_TONES = {"general": Tone.OPEN, "major": Tone.WARN, "critical": Tone.BAD}
-CLOCK_TONES = {
-    Standing.RUNNING: Tone.OPEN,
-    Standing.BREACHED: Tone.BAD,
-    Standing.MET: Tone.GOOD,
-    Standing.MISSED: Tone.BAD,
-}
 OWN = ("evidence", "audit", "report")  # attached things that have a section of their own, or none
 
 
@@ -58,6 +53,7 @@ def build(facts: Facts) -> Document:
         title=_("Incident report"),
         centre=state.centre,
         made=facts.now,
+        timezone=state.timezone,
         figures=_figures(facts),
         sections=[
             Section(_("In short"), [_short(facts)]),
@@ -68,7 +64,7 @@ def build(facts: Facts) -> Document:
             Section(_("Measures taken"), _measures(facts)),
             Section(_("Clocks"), [_clocks(facts)]),
             Section(_("What was found"), [_findings(facts)]),
-            Section(_("Cause"), [Words(state.cause or not_done())]),
+            Section(_("Cause"), [Words(state.cause or _("not done"))]),
             Section(topic_word("loss"), [*_noted(state, "loss"), _loss(facts)]),
             Section(topic_word("plan-change"), _noted(state, "plan-change")),
             Section(_("Releases around it"), [_releases(facts)]),
@@ -82,10 +78,6 @@ def build(facts: Facts) -> Document:
     )
 
 
-def not_done() -> str:
-    return _("not done")
-
-
 def class_figure(state: IncidentState) -> Figure:
     return Figure(_("Class"), class_word(state.nature.klass), CLASS_TONES[state.counts_as])
 
@@ -96,7 +88,7 @@ def run_end(run: Run) -> str:
 
 def _figures(facts: Facts) -> list[Figure]:
     state, readings = facts.state, facts.readings
-    late = sum(one.standing in (Standing.MISSED, Standing.BREACHED) for one in readings)
+    late = sum(one.late for one in readings)
     met = sum(one.standing is Standing.MET for one in readings)
     runs = len(readings) - late - met
     parts = [_("{count} met").format(count=met), _("{count} missed").format(count=late)]
@@ -114,17 +106,17 @@ def _short(facts: Facts) -> Pairs:
     state = facts.state
 
     def when(what: Any) -> str:
-        return local(what, state) if what else not_done()
+        return local(what, state) if what else _("not done")
 
     return Pairs(
         [
-            (_("What was reported"), state.title or not_done()),
+            (_("What was reported"), state.title or _("not done")),
             (_("Estate"), state.estate),
             (_("Noticed"), when(state.noticed)),
             (_("Opened"), f"{when(state.opened)}, {state.operator}"),
             *((milestone_word(what), when(state.reached.get(what))) for what in ("answered", "solved")),
             (_("Closed"), when(state.closed)),
-            (_("Cause"), state.cause or not_done()),
+            (_("Cause"), state.cause or _("not done")),
             (_("Duty to report"), duty(state) or _("none for such a fault")),
         ]
     )
@@ -134,7 +126,7 @@ def _noted(state: IncidentState, topic: Topic) -> list[Block]:
     """What somebody wrote on this point, each with when and by whom."""
     notes = state.said(topic)
     if not notes:
-        return [Words(not_done())]
+        return [Words(_("not done"))]
     return [
         Words(f"{note.get('text')} ({local(note.time, state)}, {note.get('operator', '')})") for note in notes
     ]
@@ -158,8 +150,8 @@ def _nature(state: IncidentState) -> Pairs:
             (_("Class"), class_word(nature.klass)),
             (_("In the contract's words"), table().classes[state.counts_as].said(language())),
             (_("How it was decided"), how),
-            (_("Found"), findings_said(state.findings) or not_done()),
-            (_("At fault"), ", ".join(map(kind_word, sorted(nature.kinds))) or not_done()),
+            (_("Found"), findings_said(state.findings) or _("not done")),
+            (_("At fault"), ", ".join(map(kind_word, sorted(nature.kinds))) or _("not done")),
         ]
     )
 
@@ -172,7 +164,7 @@ def _chart(facts: Facts) -> TimeChart:
         ended = facts.until if "solved" in state.reached else None
         spans.append(Span(_("the fault"), state.noticed, ended, tone=CLASS_TONES[state.counts_as]))
     spans += [
-        Span(one.clock.clause, one.started, one.stopped, one.due, CLOCK_TONES[one.standing])
+        Span(one.clock.clause.said(language()), one.started, one.stopped, one.due, CLOCK_TONES[one.standing])
         for one in facts.readings
     ]
     spans += [
@@ -192,7 +184,7 @@ def _course(state: IncidentState) -> Table:
         for event, line in lines
         if line
     ]
-    return Table([_("When"), _("What"), _("By")], rows, not_done())
+    return Table([_("When"), _("What"), _("By")], rows, _("not done"))
 
 
 def _tone(event: Event) -> Tone:
@@ -204,12 +196,12 @@ def _measures(facts: Facts) -> list[Block]:
     rows = []
     for run in facts.runs:
         report = run.report
-        began = local(report.started, facts.state) if report and report.started else not_done()
-        took = spoken_duration(report.elapsed_seconds) if report else not_done()
+        began = local(report.started, facts.state) if report and report.started else _("not done")
+        took = spoken_duration(report.elapsed_seconds) if report else _("not done")
         good = report is not None and report.outcome in ("recovered", "done")
         cells = [began, plan_title(run.plan), run.target, run_end(run), took, run.name]
         rows.append(Row(cells, Tone.GOOD if good else Tone.WARN))
-    blocks: list[Block] = [Table(columns, rows, not_done())]
+    blocks: list[Block] = [Table(columns, rows, _("not done"))]
     stages = [
         Row([run.target, stage_title(stage.name), spoken_duration(stage.seconds)])
         for run in facts.runs
@@ -217,7 +209,7 @@ def _measures(facts: Facts) -> list[Block]:
         if stage.attempts
     ]
     if stages:
-        blocks.append(Table([_("On"), _("Stage"), _("Took")], stages, not_done()))
+        blocks.append(Table([_("On"), _("Stage"), _("Took")], stages, _("not done")))
     told = {str(event.get("to")) for event in facts.state.deliveries if event.event == "notice-sent"}
     blocks.append(
         Words(
@@ -234,10 +226,10 @@ def _clocks(facts: Facts) -> Table:
 
     def row(one: Reading) -> Row:
         ended = local(one.stopped, state) if one.stopped else time_left(one.left)
-        cells = [one.clock.clause, local(one.started, state), local(one.due, state), ended]
+        cells = [one.clock.clause.said(language()), local(one.started, state), local(one.due, state), ended]
         return Row([*cells, standing_word(one.standing)], CLOCK_TONES[one.standing])
 
-    columns = [_("The contract says"), _("From"), _("Due"), _("Stopped"), _("State")]
+    columns = [_("The contract says"), _("Began"), _("Due"), _("Stopped"), _("State")]
     return Table(columns, [row(one) for one in facts.readings], _("no clock runs"))
 
 
@@ -257,7 +249,7 @@ def _findings(facts: Facts) -> Table:
     for run in facts.runs:
         wrong = [one for one in (run.report.checks if run.report else ()) if not one.good]
         rows += [Row([run.name, _("check"), f"{one.name}: {one.detail}"], Tone.BAD) for one in wrong]
-    return Table([_("When"), _("From"), _("What")], rows, not_done())
+    return Table([_("When"), _("From"), _("What")], rows, _("not done"))
 
 
 def _attached(event: Event) -> tuple[str, str]:
@@ -318,7 +310,7 @@ def _releases(facts: Facts) -> Table:
                 row.release,
                 release_state(row.what, row.state),
                 row.operator,
-                row.notes or not_done(),
+                row.notes or _("not done"),
             ],
             Tone.WARN if facts.state.noticed and row.at >= facts.state.noticed else Tone.PLAIN,
         )
@@ -330,11 +322,11 @@ def _releases(facts: Facts) -> Table:
 
 def _evidence(collections: Sequence[Collection]) -> Iterator[Block]:
     if not collections:
-        yield Words(not_done())
+        yield Words(_("not done"))
     for one in collections:
         rows = [
             (_("Collection"), one.id),
-            (_("Manifest (SHA-256)"), str(one.said.get("manifest_sha256") or not_done())),
+            (_("Manifest (SHA-256)"), str(one.said.get("manifest_sha256") or _("not done"))),
             (_("Files"), f"{one.said.get('files', 0)}, {size(int(one.said.get('bytes', 0)))}"),
             (_("Locked copy in the store"), _("yes") if one.said.get("copied") else _("no")),
         ]
@@ -357,5 +349,5 @@ def _evidence(collections: Sequence[Collection]) -> Iterator[Block]:
                 )
                 for piece in one.index.had
             ],
-            not_done(),
+            _("not done"),
         )

@@ -8,16 +8,17 @@ from datetime import datetime
 from rich.cells import cell_len, chop_cells
 
 from rmc_dr.history import Event
-from rmc_dr.i18n import _
-from rmc_dr.incident.clocks import Reading, Standing, leading
+from rmc_dr.i18n import _, language
+from rmc_dr.incident.clocks import Reading, leading
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Topic
 from rmc_dr.incident.told import as_document, tell
 from rmc_dr.incident.words import duty, findings_said, local, milestone_word, standing_word, time_left
 from rmc_dr.publish.facts import Facts, Run, plain_facts
-from rmc_dr.publish.incident_report import CLOCK_TONES, class_figure, not_done, run_end
+from rmc_dr.publish.incident_report import class_figure, run_end
 from rmc_dr.redact import Redactor
 from rmc_dr.report.document import Document, Figure, Pairs, Row, Section, Table, Tone
+from rmc_dr.report.held import CLOCK_TONES
 from rmc_dr.report.render import render
 from rmc_dr.words import plan_title, printable, spoken_duration, stage_title
 
@@ -35,6 +36,7 @@ def build(facts: Facts, next_report: datetime | None, room: int) -> Document:
         title=_("Progress report"),
         centre=state.centre,
         made=facts.now,
+        timezone=state.timezone,
         figures=_figures(facts),
         sections=[
             Section(_("State now"), [_state(facts)]),
@@ -69,11 +71,14 @@ def short(text: str) -> str:
 
 def _figures(facts: Facts) -> list[Figure]:
     state, first = facts.state, leading(facts.readings)
-    late = first is not None and first.standing is Standing.BREACHED
     clock = Figure(_("Clocks"), _("no clock runs"), Tone.GOOD)
     if first:
-        clock = Figure(short(first.clock.clause), time_left(first.left), Tone.BAD if late else Tone.WARN)
-    since = spoken_duration((facts.until - state.noticed).total_seconds()) if state.noticed else not_done()
+        clock = Figure(
+            short(first.clock.clause.said(language())),
+            time_left(first.left),
+            Tone.BAD if first.late else Tone.WARN,
+        )
+    since = spoken_duration((facts.until - state.noticed).total_seconds()) if state.noticed else _("not done")
     return [class_figure(state), clock, Figure(_("Since notice"), since)]
 
 
@@ -82,7 +87,7 @@ def _state(facts: Facts) -> Pairs:
     affects = _("It affects use.") if state.nature.affects_use else _("It does not affect use.")
     rows = [
         (_("What was reported"), short(state.title)),
-        (_("Found"), short(findings_said(state.findings)) or not_done()),
+        (_("Found"), short(findings_said(state.findings)) or _("not done")),
         (_("Effect"), short(f"{affects} {_last(state, 'effect')}")),
         (_("State"), _standing(state)),
         (_("At work"), "; ".join(map(_going, _open_runs(facts))) or _("no run is going")),
@@ -95,7 +100,7 @@ def _state(facts: Facts) -> Pairs:
 
 def _standing(state: IncidentState) -> str:
     if not state.open:
-        return _("closed: {cause}").format(cause=short(state.cause) or not_done())
+        return _("closed: {cause}").format(cause=short(state.cause) or _("not done"))
     last = max(state.reached, key=lambda what: state.reached[what], default=None)
     if last is None:
         return _("open, not answered yet")
@@ -123,7 +128,7 @@ def _people(facts: Facts) -> str:
         return named
     names = [str(event.get("operator", "")) for event in facts.state.events]
     names += [run.state.operator for run in facts.runs if run.state]
-    return ", ".join(dict.fromkeys(name for name in names if name)) or not_done()
+    return ", ".join(dict.fromkeys(name for name in names if name)) or _("not done")
 
 
 def _clocks(facts: Facts, room: int) -> Table:
@@ -131,7 +136,7 @@ def _clocks(facts: Facts, room: int) -> Table:
     running = sorted((one for one in facts.readings if one.ticks), key=lambda one: one.due)
 
     def row(one: Reading) -> Row:
-        cells = [short(one.clock.clause), local(one.due, state), time_left(one.left)]
+        cells = [short(one.clock.clause.said(language())), local(one.due, state), time_left(one.left)]
         return Row([*cells, standing_word(one.standing)], CLOCK_TONES[one.standing])
 
     columns = [_("The contract says"), _("Due"), _("Left"), _("State")]
@@ -146,7 +151,7 @@ def _done(facts: Facts, room: int) -> Table:
         rows.append(
             Row(["", _("... and {count} earlier; the incident report has them all").format(count=earlier)])
         )
-    return Table([_("When"), _("What")], rows, not_done())
+    return Table([_("When"), _("What")], rows, _("not done"))
 
 
 def _happened(facts: Facts) -> Iterator[tuple[datetime, str]]:
@@ -175,10 +180,10 @@ def _next(facts: Facts, next_report: datetime | None) -> Pairs:
         for stage in (run.state.stages if run.state else ())
         if stage.status != "ok"
     ]
-    rows = [(_("Next"), short(_last(facts.state, "next")) or not_done())]
+    rows = [(_("Next"), short(_last(facts.state, "next")) or _("not done"))]
     if left:
         rows.append((_("Still to run"), short(", ".join(left))))
-    said = local(next_report, facts.state) if next_report else not_done()
+    said = local(next_report, facts.state) if next_report else _("not done")
     return Pairs([*rows, (_("Next report"), said)])
 
 

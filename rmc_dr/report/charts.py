@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from rmc_dr.report.document import Line, Span, TimeChart, Tone
 
@@ -21,6 +22,7 @@ _STEPS = (
     _DAY, 2 * _DAY, 7 * _DAY, 30 * _DAY, 90 * _DAY, 365 * _DAY,
 )  # fmt: skip
 _MOST_TICKS = 4
+_MOST_MARKS = 16
 _LEAST_PERCENT = 0.8  # a shorter bar cannot be seen
 WIDTH, HEIGHT, TOP, LEFT = 260, 84, 6, 34  # of a trend, in its own units
 
@@ -47,11 +49,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Trend:
-    """One series: its curve and its limit in the units of its own box, and what stands at the edges."""
+    """One series: its curve and its limit in the units of its own box, and what stands at the edges.
+
+    ``marks`` are the points that are drawn as such: all of a few, else the newest.
+    """
 
     line: Line
     curve: str
-    last: tuple[float, float]
+    marks: tuple[tuple[float, float], ...]
     limit: float | None
     low: str
     high: str
@@ -61,7 +66,7 @@ class Trend:
     broken: bool
 
 
-def axis(chart: TimeChart, now: datetime) -> Axis:
+def axis(chart: TimeChart, now: datetime, zone: ZoneInfo) -> Axis:
     """Every span under one axis, from the first that began to the last that ended or is due."""
     begin = min((span.began for span in chart.spans), default=now)
     ends = [
@@ -79,13 +84,12 @@ def axis(chart: TimeChart, now: datetime) -> Axis:
         due = None if span.due is None else max(0.0, place(span.due))
         wide = max(_LEAST_PERCENT, right - left)
         bars.append(Bar(span, left, wide, due, span.ended is None, COLOURS[span.tone]))
-    return Axis(tuple(_ticks(begin, whole)), tuple(bars))
+    return Axis(tuple(_ticks(begin.astimezone(zone), whole)), tuple(bars))
 
 
-def _ticks(begin: datetime, whole: float) -> Iterator[tuple[float, str]]:
-    """Round times of the local clock."""
+def _ticks(first: datetime, whole: float) -> Iterator[tuple[float, str]]:
+    """Round times by the clock of ``first``."""
     step = next((step for step in _STEPS if whole / step <= _MOST_TICKS), _STEPS[-1])
-    first = begin.astimezone()
     ahead = (first.utcoffset() or timedelta()).total_seconds()
     at = -(-(first.timestamp() + ahead) // step) * step - ahead
     form = (
@@ -100,12 +104,12 @@ def _ticks(begin: datetime, whole: float) -> Iterator[tuple[float, str]]:
     while at <= first.timestamp() + whole:
         yield (
             100 * (at - first.timestamp()) / whole,
-            datetime.fromtimestamp(at, UTC).astimezone().strftime(form),
+            datetime.fromtimestamp(at, first.tzinfo).strftime(form),
         )
         at += step
 
 
-def trend(line: Line) -> Trend | None:
+def trend(line: Line, zone: ZoneInfo) -> Trend | None:
     """None where nothing was measured."""
     points = sorted(line.points)
     if not points:
@@ -126,12 +130,12 @@ def trend(line: Line) -> Trend | None:
     return Trend(
         line=line,
         curve=" ".join(f"{x:.1f},{y:.1f}" for x, y in places),
-        last=places[-1],
+        marks=tuple(places if len(places) <= _MOST_MARKS else places[-1:]),
         limit=None if line.limit is None else down(line.limit),
         low=number(low),
         high=number(high),
-        began=begin.astimezone().strftime(form),
-        ended=end.astimezone().strftime(form),
+        began=begin.astimezone(zone).strftime(form),
+        ended=end.astimezone(zone).strftime(form),
         newest=number(values[-1]),
         broken=line.limit is not None and values[-1] > line.limit,
     )

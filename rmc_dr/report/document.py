@@ -56,10 +56,10 @@ class Words:
 
 @dataclass(frozen=True)
 class Tick:
-    """A thing done or looked at by hand; ``done`` None prints an empty box for a pen."""
+    """A thing looked at by hand: ``good`` or at fault; None prints an empty box for a pen."""
 
     text: str
-    done: bool | None = None
+    good: bool | None = None
     remark: str = ""
 
 
@@ -129,7 +129,8 @@ class Document:
 
     ``kind`` is incident, progress, inspection, monthly or drill; ``about`` says which one of its kind (an
     incident's id, a month as 2026-11); ``data`` is the report for machines, with English keys, made from the
-    same facts. ``language`` is the one that its texts are in; it is rendered in no other.
+    same facts. ``timezone`` is the centre's, by whose clock every moment is shown. ``language`` is the one
+    that its texts are in; it is rendered in no other.
     """
 
     kind: str
@@ -137,6 +138,7 @@ class Document:
     title: str
     centre: str
     made: datetime
+    timezone: str
     figures: Sequence[Figure]
     sections: Sequence[Section]
     data: Mapping[str, Any]

@@ -72,6 +72,7 @@ def build(
         title=_("Drill report"),
         centre=targets.centre,
         made=made,
+        timezone=targets.timezone,
         figures=_figures(read),
         sections=[_what(read), _measured(read), _stages(read), _trend(read), _failed(read), signatures()],
         data=_data(read),

@@ -1,4 +1,4 @@
-"""Blocks that several of the contract's reports share: moments, sizes, drills, verifications, signatures."""
+"""What several of the contract's reports share: moments, clocks, drills, verifications, signatures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from rmc_dr.i18n import _
+from rmc_dr.incident.clocks import Standing
 from rmc_dr.report.document import Row, Section, Table, Tick, Ticks, Tone
 from rmc_dr.rounds.facts import Drill, Proof
-from rmc_dr.words import spoken_duration
+from rmc_dr.rounds.history import Consent
+from rmc_dr.words import consent_words, spoken_duration
+
+CLOCK_TONES = {
+    Standing.RUNNING: Tone.OPEN,
+    Standing.BREACHED: Tone.BAD,
+    Standing.MET: Tone.GOOD,
+    Standing.MISSED: Tone.BAD,
+}
 
 
 def when(moment: datetime | None, zone: str) -> str:
@@ -24,6 +33,14 @@ def day(moment: datetime | None, zone: str) -> str:
 def measured(seconds: float | None) -> str:
     """Seconds that somebody measured, or that nobody did."""
     return _("not measured") if seconds is None else spoken_duration(seconds)
+
+
+def agreed(consent: Consent | None) -> str:
+    """Who of the hospital agreed, and when; why nobody was asked; "not done" where nothing is recorded."""
+    if consent is None:
+        return _("not done")
+    by = {"by": consent.by, "at": consent.at.isoformat()} if consent.at else None
+    return consent_words(by, consent.without or None)
 
 
 def minutes(value: float) -> str:

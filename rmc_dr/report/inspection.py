@@ -20,13 +20,12 @@ from rmc_dr.report.document import (
     Tone,
     Words,
 )
-from rmc_dr.report.held import day, measured, signatures, when
+from rmc_dr.report.held import agreed, day, measured, signatures, when
 from rmc_dr.report.inspection_advice import Advice, advice
 from rmc_dr.report.inspection_parts import capacity_section, kept_sections, machine_sections
 from rmc_dr.rounds.compare import Compared, by_weight, compare
 from rmc_dr.rounds.facts import Facts, Risk, Weight
-from rmc_dr.rounds.history import Consent, Inspection
-from rmc_dr.words import consent_words
+from rmc_dr.rounds.history import Inspection, Item, Mark
 
 TONES: Mapping[Weight, Tone] = {"critical": Tone.BAD, "unknown": Tone.OPEN, "warning": Tone.WARN}
 
@@ -66,6 +65,7 @@ def build(inspection: Inspection, earlier: Sequence[Inspection], made: datetime)
         title=_("Inspection report"),
         centre=inspection.centre,
         made=made,
+        timezone=zone,
         figures=_figures(read),
         sections=[
             _scope(read),
@@ -160,7 +160,7 @@ def _scope(read: _Read) -> Section:
                 answered=len(answered), all=len(read.facts.servers)
             ),
         ),
-        (_("The hospital's consent"), _consent(it.consents.get("inspection"))),
+        (_("The hospital's consent"), agreed(it.consents.get("inspection"))),
         (
             _("Compared with"),
             f"{when(read.before.at, zone)} ({read.before.name})"
@@ -176,13 +176,6 @@ def _scope(read: _Read) -> Section:
     return Section(_("Scope"), [Pairs(rows), Words(looked)])
 
 
-def _consent(consent: Consent | None) -> str:
-    if consent is None:
-        return _("not done")
-    agreed = {"by": consent.by, "at": consent.at.isoformat()} if consent.at else None
-    return consent_words(agreed, consent.without or None)
-
-
 def _results(read: _Read) -> Section:
     counts = {weight: sum(risk.weight == weight for risk in read.risks) for weight in TONES}
     lines = [
@@ -196,25 +189,18 @@ def _results(read: _Read) -> Section:
         )
     ]
     if read.before is None:
-        lines.append(_no_comparison())
-    else:
-        lines.append(
-            Words(
-                _("Since the inspection before: {new} new, {still} still there, {gone} gone.").format(
-                    new=len(read.compared.new), still=len(read.compared.still), gone=len(read.compared.gone)
-                )
-            )
-        )
+        lines.append(Words(_("There is no inspection before it to compare with."), Tone.OPEN))
+        return Section(_("Results"), lines)
+    compared = read.compared
+    said = _("Since the inspection before: {new} new, {still} still there, {gone} gone.").format(
+        new=len(compared.new), still=len(compared.still), gone=len(compared.gone)
+    )
     gone = Table(
         (_("Gone since the inspection before"), _("Where")),
-        [Row((one.said(language()), where(one)), Tone.GOOD) for one in read.compared.gone],
+        [Row((one.said(language()), where(one)), Tone.GOOD) for one in compared.gone],
         _("nothing"),
     )
-    return Section(_("Results"), [*lines, *([gone] if read.before else [])])
-
-
-def _no_comparison() -> Words:
-    return Words(_("There is no inspection before it to compare with."), Tone.OPEN)
+    return Section(_("Results"), [*lines, Words(said), *([gone] if compared.gone else [])])
 
 
 def _advice(read: _Read) -> Section:
@@ -247,18 +233,12 @@ def _by_hand(read: _Read) -> Section:
     if not read.it.items:
         words = _("not done: the estate names nothing that is looked at by hand (inspection.items)")
         return Section(title, [Words(words, Tone.OPEN)])
-    faulty = [Row((item.said(language()), mark.remark), Tone.BAD) for item, mark in read.it.faulty]
-    ticks = [
-        Tick(item.said(language()), True if item.name in read.it.marks else None, _remark(read.it, item.name))
-        for item in read.it.items
-        if item.name not in {one.name for one, _mark in read.it.faulty}
-    ]
-    found = Table((_("Found at fault"), _("Remark")), faulty, _("none"))
-    return Section(title, [*([Ticks(ticks)] if ticks else []), *([found] if faulty else [])])
+    return Section(title, [Ticks([_tick(item, read.it.marks.get(item.name)) for item in read.it.items])])
 
 
-def _remark(inspection: Inspection, item: str) -> str:
-    return _("good") if item in inspection.marks else _("not done")
+def _tick(item: Item, mark: Mark | None) -> Tick:
+    said = item.said(language())
+    return Tick(said, mark.good, mark.remark) if mark else Tick(said, remark=_("not done"))
 
 
 def _unseen(read: _Read) -> Section:

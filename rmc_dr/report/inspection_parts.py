@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from rmc_dr.i18n import _
 from rmc_dr.report.document import Block, Line, Pairs, Row, Section, Table, Tone, TrendChart, Words
-from rmc_dr.report.held import day, drills, measured, verifications, when
+from rmc_dr.report.held import agreed, day, drills, measured, verifications, when
 from rmc_dr.rounds import capacity, patches
 from rmc_dr.rounds.facts import Facts, Patch
 from rmc_dr.rounds.history import Consent, Inspection
 from rmc_dr.rounds.trend import ENOUGH_DAYS, ENOUGH_POINTS, Trend
-from rmc_dr.words import consent_words, size
+from rmc_dr.words import size
 
 CHARTED_DISKS = 6
 MONTH_DAYS = 30
@@ -212,8 +212,6 @@ def _patches(facts: Facts, consent: Consent | None) -> Section:
         for (name, installed, offered), where in merged.items()
     ]
     unknown = [Row((host, _why(why)), Tone.OPEN) for host, why in sorted(found.unknown.items())]
-    agreed = {"by": consent.by, "at": consent.at.isoformat()} if consent and consent.at else None
-    words = consent_words(agreed, (consent.without or None) if consent else None)
     nothing = _("nothing that the kit knows of") if not unknown else _("unknown")
     note = _(
         "The machines ask no mirror: compared is what is installed with what the kit holds. What appeared "
@@ -224,7 +222,7 @@ def _patches(facts: Facts, consent: Consent | None) -> Section:
         [
             Table((_("What"), _("Installed"), _("In the kit"), _("Machines")), rows, nothing),
             *([Table((_("Unknown for"), _("Why")), unknown, "-")] if unknown else []),
-            Pairs([(_("The hospital's consent for patches"), words)]),
+            Pairs([(_("The hospital's consent for patches"), agreed(consent))]),
             Words(note),
         ],
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 from rmc_dr.history import RunState
 from rmc_dr.i18n import _, language
-from rmc_dr.incident.clocks import Reading, Standing
+from rmc_dr.incident.clocks import Reading
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.words import class_word, standing_word
 from rmc_dr.report.document import Document, Figure, Pairs, Row, Section, Table, Tone, Words
-from rmc_dr.report.held import day, drills, measured, verifications, when
+from rmc_dr.report.held import CLOCK_TONES, day, drills, measured, verifications, when
 from rmc_dr.report.inspection import TONES, all_risks, weight_word, where
 from rmc_dr.report.month import Month
 from rmc_dr.rounds.facts import Drill, Proof
@@ -26,9 +26,6 @@ from rmc_dr.words import (
     training_word,
 )
 
-MISSED = (Standing.MISSED, Standing.BREACHED)
-OPEN_STATES = {Standing.RUNNING: Tone.OPEN, Standing.MET: Tone.GOOD}
-
 
 def build(month: Month, made: datetime) -> Document:
     return Document(
@@ -37,6 +34,7 @@ def build(month: Month, made: datetime) -> Document:
         title=_("Monthly report {month}").format(month=month.window.name),
         centre=month.terms.centre,
         made=made,
+        timezone=month.terms.timezone,
         figures=_figures(month),
         sections=[
             _incidents(month),
@@ -54,7 +52,7 @@ def build(month: Month, made: datetime) -> Document:
 
 
 def missed(month: Month) -> list[tuple[IncidentState, Reading]]:
-    return [(state, one) for state, readings in month.incidents for one in readings if one.standing in MISSED]
+    return [(state, one) for state, readings in month.incidents for one in readings if one.late]
 
 
 def _drills(month: Month) -> list[Drill]:
@@ -101,12 +99,12 @@ def _incidents(month: Month) -> Section:
         Row(
             (
                 state.incident,
-                one.clock.clause,
+                one.clock.clause.said(language()),
                 when(one.due, zone),
                 when(one.stopped, zone) if one.stopped else "-",
                 standing_word(one.standing),
             ),
-            OPEN_STATES.get(one.standing, Tone.BAD),
+            CLOCK_TONES[one.standing],
         )
         for state, readings in month.incidents
         for one in readings
@@ -130,7 +128,7 @@ def _of_deploys(month: Month) -> Iterator[tuple[datetime, str, float | None]]:
             yield (
                 row.at,
                 _("deploy of {app} {release}").format(app=row.application, release=row.release),
-                (row.users_out_seconds),
+                row.users_out_seconds,
             )
 
 

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
+from rich.cells import cell_len
 
 from rmc_dr.i18n import speaking
 from rmc_dr.redact import Redactor
@@ -18,6 +20,7 @@ from rmc_dr.report.charts import Axis, Trend, axis, number, trend
 from rmc_dr.report.clean import as_json, cleaned
 from rmc_dr.report.document import Block, Document, Pairs, Table, Ticks, TimeChart, TrendChart, Words
 from rmc_dr.report.page import html_lang, templates
+from rmc_dr.report.room import fitted
 
 SHAPES = {
     Pairs: "pairs",
@@ -28,9 +31,13 @@ SHAPES = {
     TrendChart: "trend",
 }
 NO_GLYPH = ".notdef glyph"  # as WeasyPrint says it of a character that no font has
-# What may be broken anywhere, and what nowhere: a hash must not widen a table, nor a moment be torn.
-WORDS = re.compile(r"(?P<long>[!-~]{21,})|(?P<fixed>\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?)")
-SHORT = 9
+# What may be broken anywhere, and what nowhere: a hash must not widen a table, nor a moment be torn, nor a
+# number from its unit, nor may a column be so narrow that Chinese stands in it sign below sign.
+WORDS = re.compile(
+    r"(?P<long>[!-~]{21,})|(?P<fixed>"
+    r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?|[+-]?\d[\d.,]* (?:[^\W\d_]{1,2}\b|%)|^[\u2e80-\u9fff]{2,5})"
+)
+SHORT = 12  # columns of a text that stays on one line; a Chinese sign takes two
 # One face for both languages, then what has the rare characters; a browser takes what its machine has.
 FACE = 'body { font-family: "Noto Sans CJK SC", "HanaMinA", "HanaMinB", sans-serif; }'
 
@@ -66,11 +73,12 @@ def render(document: Document, redactor: Redactor) -> Rendered:
     """The document in its language, without any secret that the redactor knows."""
     with speaking(document.language):
         safe = cleaned(document, redactor)
-        page, told = as_page(safe), as_json(safe)
+        shown, told = fitted(safe), as_json(safe)
+        page = as_page(shown)
         try:
             pdf, pages, missing = _pdf(page)
             if missing:
-                pdf, pages, _left = _pdf(_numbered(as_page(safe, missing), missing))
+                pdf, pages, _left = _pdf(_numbered(as_page(shown, missing), missing))
         except (ImportError, OSError) as error:
             return Rendered(safe, page, told, b"", 0, without_pdf=" ".join(str(error).split())[:200])
     return Rendered(safe, page, told, pdf, pages, missing)
@@ -78,12 +86,18 @@ def render(document: Document, redactor: Redactor) -> Rendered:
 
 def as_page(document: Document, missing: Iterable[str] = ()) -> str:
     """One self-contained page: no script, no font, no picture from anywhere else."""
+    zone = ZoneInfo(document.timezone)
     sections = [
-        {"title": section.title, "blocks": [_drawn(block, document.made) for block in section.blocks]}
+        {"title": section.title, "blocks": [_drawn(block, document.made, zone) for block in section.blocks]}
         for section in document.sections
     ]
     environment = templates()
-    environment.filters.update(number=number, short=_short, soft=_soft)
+    environment.filters.update(
+        number=number,
+        soft=_soft,
+        minute=lambda moment: f"{moment.astimezone(zone):%Y-%m-%d %H:%M %z}",
+        short=lambda moment: f"{moment.astimezone(zone):%m-%d %H:%M}",
+    )
     return environment.get_template("document.html").render(
         document={**vars(document), "sections": sections},
         lang=html_lang(document.language),
@@ -95,18 +109,20 @@ def named(sign: str) -> str:
     return f"U+{ord(sign):04X}"
 
 
-def _drawn(block: Block, now: datetime) -> Drawn:
+def _drawn(block: Block, now: datetime, zone: ZoneInfo) -> Drawn:
     return Drawn(
         it=block,
         shape=SHAPES[type(block)],
-        axis=axis(block, now) if isinstance(block, TimeChart) else None,
-        trends=tuple((one.label, trend(one)) for one in block.lines) if isinstance(block, TrendChart) else (),
+        axis=axis(block, now, zone) if isinstance(block, TimeChart) else None,
+        trends=tuple((one.label, trend(one, zone)) for one in block.lines)
+        if isinstance(block, TrendChart)
+        else (),
     )
 
 
 def _soft(text: str) -> Markup:
     """The text with its words marked that break in other places than where a browser would."""
-    if len(text) <= SHORT:
+    if cell_len(text) <= SHORT:
         return Markup('<span class="fixed">{}</span>').format(text)
     parts, at = [], 0
     for word in WORDS.finditer(text):
@@ -114,10 +130,6 @@ def _soft(text: str) -> Markup:
         parts += [escape(text[at : word.start()]), marked]
         at = word.end()
     return Markup().join([*parts, escape(text[at:])])
-
-
-def _short(moment: datetime) -> str:
-    return moment.astimezone().strftime("%m-%d %H:%M")
 
 
 def _pdf(page: str) -> tuple[bytes, int, tuple[str, ...]]:

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from rmc_dr.wording import InBoth
+
 FIRST_YEAR, LAST_YEAR = 2000, 3000
 Weight = Literal["critical", "unknown", "warning"]
 WEIGHTS: tuple[Weight, ...] = ("critical", "unknown", "warning")  # the worst first
@@ -135,7 +137,7 @@ class Kit(Kept):
     trouble: str = ""
 
 
-class Risk(Kept):
+class Risk(Kept, InBoth):
     """Something unresolved. ``en`` and ``zh`` say what; ``command`` is what to type next, if anything is."""
 
     weight: Weight
@@ -150,9 +152,6 @@ class Risk(Kept):
     def key(self) -> tuple[str, str, str]:
         """By this the same trouble is known again in the next inspection."""
         return self.area, self.host, self.code
-
-    def said(self, language: str) -> str:
-        return self.zh if language.startswith("zh") else self.en
 
 
 class Facts(Kept):

@@ -14,20 +14,18 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from rmc_dr.history import Event
 from rmc_dr.rounds.facts import Facts, Kept, Moment
+from rmc_dr.wording import InBoth
 
 What = Literal["inspection", "patches"]
 Model = TypeVar("Model", bound=Kept)
 
 
-class Item(Kept):
+class Item(Kept, InBoth):
     """A thing to look at by hand, as the estate named it then."""
 
     name: str
     en: str
     zh: str
-
-    def said(self, language: str) -> str:
-        return self.zh if language.startswith("zh") else self.en
 
 
 def _zone(name: str) -> str:

@@ -40,13 +40,14 @@ def document(lang: str = "en", said: str = "", kind: str = "inspection") -> Docu
             title=text["title"],
             centre=text["centre"],
             made=BEGAN + timedelta(hours=9),
+            timezone="Asia/Shanghai",
             figures=[Figure(text["title"], text["said"], Tone.BAD), Figure("A", "1")],
             sections=[
                 Section(text["title"], [Pairs([("A", text["said"])]), Words(text["said"], Tone.WARN)]),
                 Section("T", [Table(["a", "b"], [Row([text["said"], "x" * 90], Tone.BAD)], "-")]),
                 Section("T", [Table(["a", "b"], [], text["title"])]),
                 Section("I", [Ticks([Tick(text["said"]), Tick("b", True, "c"), Tick("d", False)])]),
-                Section("C", [TimeChart(text["title"], _spans(text["said"])), _trends(text["said"])]),
+                Section("C", [TimeChart(text["title"], _spans(text["said"])), trends(text["said"])]),
                 Section(text["title"], []),
             ],
             data={"said": text["said"], "deep": [{"said": text["said"]}]},
@@ -62,7 +63,7 @@ def _spans(label: str) -> list[Span]:
     ]
 
 
-def _trends(label: str) -> TrendChart:
+def trends(label: str) -> TrendChart:
     many = [(BEGAN + timedelta(days=day), 40.0 + day) for day in range(30)]
     return TrendChart(
         "c", [Line(label, "%", many, 60), Line("b", "GB", []), Line("one", "s", [(BEGAN, 0.0)])]

@@ -47,13 +47,13 @@ PURE_TRIAGE = {
     "check.roads",
     "check.seen",
 }
-# A diagnosis reads the same look, and names what the incident's table names.
-DIAGNOSED = PURE_TRIAGE | {"check", "incident.findings", "incident.terms", "estate_limits", "strict", "words"}
+# A diagnosis reads the same look.
+DIAGNOSED = PURE_TRIAGE | {"check", "estate_limits", "strict", "wording", "words"}
 READERS = ("view", "notify", "incident", "report", "retold", "words")
 READ = {
-    "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal", "lines",
-    "locks", "model", "names", "record", "redact", "releases", "report", "retold", "rounds", "strict",
-    "words",
+    "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal",
+    "journals", "lines", "locks", "model", "names", "record", "redact", "releases", "report", "retold",
+    "rounds", "strict", "wording", "words",
 }  # fmt: skip
 # Of inspections only what looks at the estate, asks it and keeps what was seen touches anything.
 PURE_ROUNDS = {

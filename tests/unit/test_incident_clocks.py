@@ -199,9 +199,15 @@ def test_the_contract_row_by_row() -> None:
 
 def test_both_estates_have_the_same_contract() -> None:
     one, other = terms("lab"), terms("example")
-    assert [row.model_dump(exclude={"clause"}) for row in one.clocks] == [
-        row.model_dump(exclude={"clause"}) for row in other.clocks
-    ]
+    assert one.clocks == other.clocks
+    assert one.authorities == other.authorities
+    assert all(row.clause.en != row.clause.zh for row in one.clocks)
+
+
+def test_a_clause_in_one_language_is_said_so_in_both_and_kept_as_it_is() -> None:
+    old = terms(clocks=[{"name": "a", "clause": "立即响应", "hours": 1, "until": ["answered"]}])
+    assert [old.clocks[0].clause.said(language) for language in ("en", "zh_CN")] == ["立即响应", "立即响应"]
+    assert Terms.model_validate(old.model_dump(mode="json")) == old
 
 
 def test_the_strictest_leads_and_each_stops_for_itself() -> None:
@@ -284,6 +290,8 @@ def test_a_year_without_holidays_is_said() -> None:
         {"clocks": [{"name": "a", "clause": "c", "hours": 1, "until": []}]},
         {"clocks": [{"name": "a", "clause": "c", "hours": 0, "until": ["solved"]}]},
         {"clocks": [{"name": "a", "clause": "c", "hours": 1, "until": ["mended"]}]},
+        {"clocks": [{"name": "a", "clause": {"en": "c"}, "hours": 1, "until": ["solved"]}]},
+        {"clocks": [{"name": "a", "clause": 5, "hours": 1, "until": ["solved"]}]},
         {"clocks": 2 * [{"name": "a", "clause": "c", "hours": 1, "until": ["solved"]}]},
         {"calendar": {"working_days": []}},
         {"calendar": {"working_days": ["Mon"], "holidays": ["2026-01-01"], "make_up_days": ["2026-01-01"]}},

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from test_incident import CRITICAL, MILD, call, events, refused
 
-from rmc_dr import content, response
+from rmc_dr import content, journals, response
 from rmc_dr.estate import Estate
 from rmc_dr.incident import record
 from rmc_dr.incident.history import IncidentState
@@ -103,7 +103,7 @@ def test_who_holds_the_journal_too_long_is_not_waited_for(
     ours: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = response.start(ours, "x", MILD)
-    monkeypatch.setattr(record, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(journals, "WAIT_SECONDS", 0.1)
     with record.held(state.incident):
         assert refused(lambda: record.append(state.incident, (), "note", text="x")) == "incident-in-use"
     record.append(state.incident, (), "note", text="x")

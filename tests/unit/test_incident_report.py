@@ -116,6 +116,14 @@ def played(ours: Estate) -> Estate:
     return ours
 
 
+def test_the_contract_and_a_diagnosis_are_told_in_the_reports_language(played: Estate) -> None:
+    english, chinese = built(played), built(played, "zh")
+    assert "fault that affects use, critical included: answered at once" in section(english, "Clocks")
+    assert "影响使用的故障（含重大故障）：立即响应" in json.dumps(plain(chinese.sections), ensure_ascii=False)
+    assert "fault that affects use" not in json.dumps(plain(chinese.sections))
+    assert "diagnosis appserver of app1: system-broken" in section(english, "Course and trend")
+
+
 def test_it_names_the_injected_cause_and_what_was_found(played: Estate) -> None:
     report = built(played)
     assert CAUSE in section(report, "Cause")
@@ -236,7 +244,7 @@ def test_the_commands(played: Estate, tmp_path: Path) -> None:
     noted = record.read(told["about"]).attached("report")[-1]
     next_report = datetime.fromisoformat(noted.fields["next_report"])
     assert timedelta(minutes=58) < next_report - datetime.now(UTC) < timedelta(minutes=61)
-    assert "progress report" in call(played, "show").output
+    assert "Progress report" in call(played, "show").output
 
 
 def test_no_secret_gets_into_a_report(ours: Estate) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 
 import pytest
-from example_document import RARE, TEXTS, document
+from example_document import BEGAN, RARE, TEXTS, document, trends
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pdf_glyphs import not_shown, text
@@ -16,7 +18,19 @@ from test_report import Strict
 from rmc_dr.redact import Redactor
 from rmc_dr.report import render as module
 from rmc_dr.report.clean import LONGEST
+from rmc_dr.report.document import (
+    Document,
+    Line,
+    Row,
+    Section,
+    Table,
+    Tick,
+    Ticks,
+    TrendChart,
+    Words,
+)
 from rmc_dr.report.render import Rendered, as_page, render
+from rmc_dr.report.room import ROOM, fitted
 
 PRIVATE = "\ue863"  # where hospital systems of old kept a rare name's character
 STEERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -112,6 +126,66 @@ def test_no_line_of_a_log_does_harm(said: str):
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=60))
 def test_no_text_at_all_does_harm(said: str):
     harmless(said)
+
+
+def long(parts: int) -> Document:
+    """A section of so many notes, and a table of as many rows."""
+    table = Table(["What"], [Row([f"row {number}"]) for number in range(parts)], "-")
+    notes = [Words(f"note {number}") for number in range(parts)]
+    whole = document()
+    sections = [Section("Notes", notes), Section("Rows", [table]), Section("Last", [Words("the end")])]
+    return replace(whole, sections=sections, data={"rows": [f"row {number}" for number in range(parts)]})
+
+
+def test_what_finds_no_room_is_counted_and_all_in_the_json():
+    kept, cut = render(long(ROOM), Redactor(())), render(long(ROOM + 50), Redactor(()))
+    assert " more, all in the JSON" not in kept.html
+    assert cut.html.count("... and 50 more, all in the JSON of this report") == 2
+    assert f"note {ROOM - 1}<" in cut.html
+    assert f"note {ROOM}<" not in cut.html
+    assert "the end" in text(cut.pdf).replace("theend", "the end")
+    assert json.loads(cut.json)["data"]["rows"][-1] == f"row {ROOM + 49}"
+
+
+def test_long_texts_take_the_room_of_many():
+    many = replace(document(), sections=[Section("T", [Words("word " * 700)] * 20)])
+    assert [len(section.blocks) for section in fitted(many).sections] == [9 + 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "fixed"),
+    [
+        ("严重", ["严重"]),
+        ("+636.3 MB of it", ["+636.3 MB"]),
+        ("占用 500.0 MB，共 3 次", ["占用", "500.0 MB", "3 次"]),
+        ("由 2026-11-25 22:30 起", ["2026-11-25 22:30"]),
+        ("服务器无应答，无法登录", ["服务器无应"]),
+        ("nobody was told of it", []),
+    ],
+)
+def test_a_number_keeps_its_unit_and_a_column_holds_more_than_one_sign(said: str, fixed: list[str]):
+    assert re.findall(r'<span class="fixed">([^<]+)</span>', str(module._soft(said))) == fixed
+
+
+def test_a_thing_looked_at_is_good_or_at_fault_and_what_nobody_saw_has_room_for_a_pen():
+    items = [Tick("a", True), Tick("b", False), Tick("c")]
+    page = as_page(replace(document(), sections=[Section("T", [Ticks(items)])]))
+    assert re.findall(r'class="state">([^<.]+)', page) == ["good", "AT FAULT", "by hand: "]
+
+
+def test_each_of_few_points_is_marked_and_of_many_the_newest():
+    page = as_page(replace(document(), sections=[Section("T", [trends("t")])]))
+    assert page.count("<circle") == 1 + 1  # of thirty points, and of one
+    few = Line("few", "GB", [(BEGAN + timedelta(days=day), float(day)) for day in range(4)])
+    assert (
+        as_page(replace(document(), sections=[Section("T", [TrendChart("c", [few])])])).count("<circle") == 4
+    )
+
+
+def test_every_moment_is_by_the_centres_clock():
+    page = as_page(document())
+    assert "made 2026-11-25 19:10 +0800" in page
+    assert "11-25 10:10 – 11-25 10:13" in page
 
 
 def test_no_secret_is_in_any_form():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rounds_world import DAY, NOW, facts, keep, risk
 
-from rmc_dr import schedule
+from rmc_dr import journals, schedule
 from rmc_dr.errors import Error, Locked
 from rmc_dr.estate import Estate
 from rmc_dr.history import Event
@@ -83,9 +83,10 @@ def test_a_line_that_no_inspection_holds_is_damage_and_no_traceback(path: tuple[
     assert ZoneInfo(state.timezone)
 
 
-def test_two_who_write_one_inspection_take_turns(ours: Estate) -> None:
+def test_two_who_write_one_inspection_take_turns(ours: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = keep(ours, NOW, facts())
-    with record._held(kept.name, ()), pytest.raises(Locked) as error:
+    monkeypatch.setattr(journals, "WAIT_SECONDS", 0.1)
+    with record.JOURNALS.held(kept.name), pytest.raises(Locked) as error:
         record.append(kept.name, (), [])
     assert error.value.code == "inspection-in-use"
 
