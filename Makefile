@@ -47,7 +47,7 @@ fresh-lab: setup  # a lab kept from before may be broken in any way
 
 test: lint unit fresh-lab  ## Everything that CI runs: style, units, one rebuild and the refusals on the lab
 	@echo "== Lab tests (about 16 min)"
-	@$(BIN)/pytest -q -m lab tests/lab
+	@$(BIN)/pytest -q -m lab --durations=25 --durations-min=10 tests/lab
 
 locale: setup  ## Collect the sentences to translate, and compile the translations
 	@mkdir -p .cache

@@ -63,6 +63,7 @@ def test_the_second_compares_with_the_first_and_no_host_is_changed(lab: Lab, tmp
     assert "巡检报告" in Path(given["files"]["html"]).read_text()
 
 
+@pytest.mark.long
 def test_what_was_looked_at_by_hand_is_added_later(lab: Lab) -> None:
     first = inspected(lab, "--no-archive")["report"]
     later = inspected(lab, "--continue", "--fault", "report-plugins=报表打不开", "--no-archive")["report"]
