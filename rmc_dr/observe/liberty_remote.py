@@ -29,7 +29,6 @@ UNIT = "liberty.service"
 CA = "/etc/rmc-dr/tls/ca.pem"
 RECENT_SECONDS = 3600  # what is longer ago is over
 END_SECONDS = 10  # so long before a start by itself the run before it ended
-RESTARTED = "MESSAGE_ID=5eb03494b6584870a536b337290809b3"  # systemd: an automatic restart is scheduled
 LONGEST = 200
 LINES = 5
 HEAD = 20000
@@ -74,25 +73,21 @@ def look(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def memory(folder: str) -> dict[str, Any]:
     """What the logs say since the newest run began, and of its predecessor's end if it began by itself."""
-    shown = run("systemctl", "show", "--property=ExecMainStartTimestampMonotonic", "--value", UNIT).strip()
-    since_boot = int(shown) / 1e6 if shown.isdigit() else 0.0
+    shown = run("systemctl", "show", "--property=ExecMainStartTimestampMonotonic,NRestarts", UNIT)
+    about = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    since_boot = int(about.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
+    by_itself = about.get("NRestarts", "0") != "0"  # systemd counts from the last start by hand
     now = time.time()
     began = now - (time.monotonic() - since_boot) if since_boot else None
     since = now - RECENT_SECONDS
     if began is not None:
-        since = max(since, began - (END_SECONDS if by_itself(began) else 0))
+        since = max(since, began - (END_SECONDS if by_itself else 0))
     return {
         "heap": said(since, NO_HEAP, f"--unit={UNIT}") or written(folder, since),
         "kernel": said(since, KERNEL, "--dmesg"),
         "heap_most": heap_most(folder),
         "age": None if began is None else round(now - began, 1),
     }
-
-
-def by_itself(began: float) -> bool:
-    """Whether systemd restarted the unit then, and nobody asked for it."""
-    window = (f"--since=@{int(began) - END_SECONDS}", f"--until=@{int(began) + 2}")
-    return bool(run("journalctl", "--quiet", "--output=cat", *window, f"UNIT={UNIT}", RESTARTED).strip())
 
 
 def said(since: float, pattern: str, *where: str) -> list[str]:

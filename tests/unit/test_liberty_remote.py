@@ -96,11 +96,11 @@ def test_a_log_line_steers_no_terminal_and_is_short() -> None:
     assert found == ["x" * remote.LONGEST, "new?[2J"]
 
 
-def played(monkeypatch: pytest.MonkeyPatch, started: str, restarted: str = "") -> list[float]:
+def played(monkeypatch: pytest.MonkeyPatch, started: int, restarts: int = 0) -> list[float]:
     since: list[float] = []
 
-    def run(program: str, *_words: str) -> str:
-        return started if program == "systemctl" else restarted
+    def run(*_words: str) -> str:
+        return f"NRestarts={restarts}\nExecMainStartTimestampMonotonic={started}\n"
 
     def said(moment: float, _pattern: str, *_where: str) -> list[str]:
         since.append(moment)
@@ -116,16 +116,16 @@ def played(monkeypatch: pytest.MonkeyPatch, started: str, restarted: str = "") -
 
 def test_only_the_newest_run_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What ended before somebody started it anew is over; a start by itself tells of the end before it."""
-    since = played(monkeypatch, "19000000000\n")
+    since = played(monkeypatch, 19000000000)
     assert remote.memory(str(tmp_path))["age"] == 1000.0
     assert since == [9000, 9000]
-    since = played(monkeypatch, "19000000000\n", "Scheduled restart job, restart counter is at 1.\n")
+    since = played(monkeypatch, 19000000000, 1)
     remote.memory(str(tmp_path))
     assert since == [9000 - remote.END_SECONDS] * 2
-    since = played(monkeypatch, "10100000000\n")
+    since = played(monkeypatch, 10100000000)
     remote.memory(str(tmp_path))
     assert since == [10_000 - remote.RECENT_SECONDS] * 2
-    since = played(monkeypatch, "0\n")
+    since = played(monkeypatch, 0)
     assert remote.memory(str(tmp_path))["age"] is None
     assert since == [10_000 - remote.RECENT_SECONDS] * 2
 
