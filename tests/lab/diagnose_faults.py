@@ -358,7 +358,9 @@ FAULTS: dict[str, Fault] = {
     "disk-full": Fault(SERVES, partial(on, host=APP, do=FULL, undo="rm -f /srv/filler")),
     "disk-read-only": Fault(
         SERVES,
-        partial(on, host=APP, do="mount -o remount,bind,ro none /srv", undo="mount -o remount,bind,rw none /srv"),
+        partial(
+            on, host=APP, do="mount -o remount,bind,ro none /srv", undo="mount -o remount,bind,rw none /srv"
+        ),
     ),
     "users-fenced": Fault(SERVES, fenced),
     "liberty-dead": Fault(SERVES, partial(on, host=APP, do="systemctl stop liberty", undo=START)),
