@@ -78,7 +78,9 @@ class Journals(Generic[State]):
 
     def read(self, name: str) -> State:
         """What a journal tells, without a torn tail. Raises Error."""
-        found = self._scan(name)
+        return self._state(name, self._scan(name))
+
+    def _state(self, name: str, found: Scan) -> State:
         try:
             state = self.fold(found.events)
         except (ValueError, TypeError, KeyError):
@@ -96,7 +98,7 @@ class Journals(Generic[State]):
             try:
                 found = self._scan(path.name)
                 if found.events or found.bad:  # else a power cut came before its first line: it never began
-                    yield path.name, self.read(path.name), ""
+                    yield path.name, self._state(path.name, found), ""
             except Error as error:
                 yield path.name, None, error.message
 

@@ -33,7 +33,7 @@ from rmc_dr.plans import (
     wanted,
     with_hosts,
 )
-from rmc_dr.plans.machine import refuse_shared_identity
+from rmc_dr.plans.machine import member, refuse_shared_identity
 from rmc_dr.plans.moment import LATEST
 from rmc_dr.plans.restore_database import GivenUp
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, newest_run, read, runs
@@ -56,15 +56,7 @@ def make_plan(estate: Estate, request: Request) -> Plan:
     if request.plan in rebuild_estate.GROUPS:
         return _plan_of_many(estate, request)
     group, decide = RULES[request.plan]
-    host = estate.host(request.target)
-    if group not in host.groups:
-        raise BadInput(
-            "wrong-group",
-            _("{host} is not in the group {group}.").format(host=host.name, group=group),
-            _("The group's hosts: {hosts}.").format(
-                hosts=", ".join(member.name for member in estate.group(group))
-            ),
-        )
+    host = member(estate, request.target, group)
     refuse_shared_identity(estate, host)
     seen = observe_host(estate, host)
     return decide(estate, _stages(estate, request), request, seen, pair_state(estate))

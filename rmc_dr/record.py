@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rmc_dr import __version__, content
-from rmc_dr.errors import BadInput, Error, Locked
+from rmc_dr.errors import Error, Locked
 from rmc_dr.estate_lock import Holder, is_free, local_lock
 from rmc_dr.files import append_line
 from rmc_dr.history import Event, RunState
@@ -29,7 +29,7 @@ from rmc_dr.journal import Journal as AnyJournal
 from rmc_dr.journal import boot_id, plain, sync_folder
 from rmc_dr.lines import Scan, scan, to_line
 from rmc_dr.model import Plan, Request
-from rmc_dr.names import fitting
+from rmc_dr.names import the_one
 from rmc_dr.redact import Redactor
 
 __all__ = [
@@ -192,16 +192,15 @@ def superseded(found: Iterable[RunSummary]) -> frozenset[str]:
 def find(run_id: str) -> Path:
     """The folder of a run, by its name, a unique part of it, or `last`. Raises BadInput."""
     names = [run.name for run in _folders()]
-    matches = fitting(run_id, names)
-    if len(matches) != 1:
-        raise BadInput(
-            "unknown-run",
-            _("There is no run {run}.").format(run=run_id)
-            if not matches
-            else _("{run} fits {count} runs.").format(run=run_id, count=len(matches)),
-            _("`rmc-dr runs` lists them; give a whole name, a unique part of one, or `last`."),
-        )
-    return run_dir(matches[0])
+    found = the_one(
+        run_id,
+        names,
+        "unknown-run",
+        _("There is no run {name}."),
+        _("{name} fits {count} runs."),
+        _("`rmc-dr runs` lists them; give a whole name, a unique part of one, or `last`."),
+    )
+    return run_dir(found)
 
 
 def is_here(run_id: str) -> bool:

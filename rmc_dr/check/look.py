@@ -75,6 +75,7 @@ def look(estate: Estate) -> Seen:
         backups, kit = asked.ask(_backups, estate), asked.ask(_kit, estate)
         timers, inspected = asked.ask(_timers, estate), asked.ask(_inspected, estate)
         here, certificates = _visited(visits)
+        stored, remarks = asked.answer("backups", backups) or (None, None)
         return Seen(
             at=datetime.now(UTC),
             wanted=hosts,
@@ -85,7 +86,8 @@ def look(estate: Estate) -> Seen:
             health=_all(asked, "health", health),
             logins=_all(asked, "login", logins),
             certificates=certificates,
-            backups=asked.answer("backups", backups),
+            backups=remarks,
+            stored=stored,
             kit=asked.answer("kit", kit),
             timers=asked.answer("timers", timers),
             inspected=asked.answer("inspection", inspected),
@@ -145,13 +147,17 @@ def _login(estate: Estate, host: Host, app: Application) -> Login:
     return Login(host.name, app.name, tuple(checks))
 
 
-def _backups(estate: Estate) -> tuple[Remark, ...]:
-    """One knock before the long look: behind a store that is silent every part of it would wait."""
+def _backups(estate: Estate) -> tuple[BackupsObservation, tuple[Remark, ...]]:
+    """What was seen, and how it is judged.
+
+    One knock before the long look: behind a store that is silent every part of it would wait.
+    """
     store = knock(endpoint.of(estate))
     if trouble := store.silent or store.untrusted:
-        nothing = BackupsObservation(datetime.now(UTC), None, None, None, None, None, {"store": trouble})
-        return tuple(backup.judge(estate, nothing, schedule.late(estate)))
-    return tuple(backup.judge(estate, backup.look(estate), schedule.late(estate)))
+        seen = BackupsObservation(datetime.now(UTC), None, None, None, None, None, {"store": trouble})
+    else:
+        seen = backup.look(estate)
+    return seen, tuple(backup.judge(estate, seen, schedule.late(estate)))
 
 
 def _kit(estate: Estate) -> KitSeen:

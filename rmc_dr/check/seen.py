@@ -10,7 +10,7 @@ from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
 
-from rmc_dr.backups import Remark
+from rmc_dr.backups import BackupsObservation, Remark
 from rmc_dr.check.roads import Wanted
 from rmc_dr.model import Check
 from rmc_dr.pair import PairObservation, Role
@@ -248,7 +248,10 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Seen:
-    """Everything that one look has seen; ``errors`` says why a part of it is None or lacks something."""
+    """Everything that one look has seen; ``errors`` says why a part of it is None or lacks something.
+
+    ``stored`` is what ``backups`` was judged by.
+    """
 
     at: datetime
     seconds: float
@@ -261,6 +264,7 @@ class Seen:
     logins: tuple[Login, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     backups: tuple[Remark, ...] | None = None
+    stored: BackupsObservation | None = None
     kit: KitSeen | None = None
     timers: tuple[TimerSeen, ...] | None = None
     inspected: Inspected | None = None

@@ -48,10 +48,11 @@ def diagnose(
     as_json: bool,
 ) -> int:
     from rmc_dr import diagnosis as story
+    from rmc_dr.plans.machine import member
 
     context.json = as_json or context.json
     estate = context.estate()
-    target = _target(estate, host)
+    target = estate.only("appserver") if host is None else member(estate, host, "appserver")
     found = story.diagnose(estate, tree, target)
     _show(context, found, story.attach_to_incident(estate, found), lines=fix or plan_only)
     if not (fix or plan_only):
@@ -64,23 +65,6 @@ def diagnose(
     confirm(estate.name, yes)
     story.carry_out(estate, found, listeners(context), skip_preserve)
     return _mended(context, estate, target, found)
-
-
-def _target(estate: Estate, name: str | None) -> Host:
-    from rmc_dr.errors import BadInput
-
-    if name is None:
-        return estate.only("appserver")
-    host = estate.host(name)
-    if "appserver" not in host.groups:
-        raise BadInput(
-            "wrong-group",
-            _("{host} is not in the group {group}.").format(host=name, group="appserver"),
-            _("The group's hosts: {hosts}.").format(
-                hosts=", ".join(member.name for member in estate.group("appserver"))
-            ),
-        )
-    return host
 
 
 def _mended(context: Context, estate: Estate, target: Host, before: Walk) -> int:

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rmc_dr import content, locks
-from rmc_dr.errors import BadInput, Locked
+from rmc_dr.errors import Locked
 from rmc_dr.i18n import _
-from rmc_dr.names import fitting
+from rmc_dr.names import the_one
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"
@@ -78,16 +78,15 @@ def all_of(estate: str) -> list[Kept]:
 def find(estate: str, name: str) -> Kept:
     """One collection by its name, a unique part of it, or `last`. Raises BadInput."""
     everything = {kept.id: kept for kept in all_of(estate)}
-    matches = fitting(name, list(everything))
-    if len(matches) != 1:
-        raise BadInput(
-            "unknown-evidence",
-            _("There is no evidence {id}.").format(id=name)
-            if not matches
-            else _("{id} fits {count} collections.").format(id=name, count=len(matches)),
-            _("`rmc-dr evidence list` names them; give a whole name, a unique part of one, or `last`."),
-        )
-    return everything[matches[0]]
+    found = the_one(
+        name,
+        list(everything),
+        "unknown-evidence",
+        _("There is no evidence {name}."),
+        _("{name} fits {count} collections."),
+        _("`rmc-dr evidence list` names them; give a whole name, a unique part of one, or `last`."),
+    )
+    return everything[found]
 
 
 def files(path: Path) -> Iterator[str]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmc_dr import content, locks
-from rmc_dr.errors import BadInput, Error, Locked, Refused
+from rmc_dr.errors import Error, Locked, Refused
 from rmc_dr.history import Event
 from rmc_dr.i18n import _
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.journals import Journals
-from rmc_dr.names import fitting
+from rmc_dr.names import the_one
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,11 @@ def open_incident(estate: str) -> IncidentState | None:
 
 def find(name: str) -> str:
     """An incident by its name, a unique part of it, or `last`. Raises BadInput."""
-    matches = fitting(name, [one.incident for one in incidents()])
-    if len(matches) != 1:
-        raise BadInput(
-            "unknown-incident",
-            _("There is no incident {incident}.").format(incident=name)
-            if not matches
-            else _("{incident} fits {count} incidents.").format(incident=name, count=len(matches)),
-            _("`rmc-dr incident list` shows them; give a whole name, a unique part of one, or `last`."),
-        )
-    return matches[0]
+    return the_one(
+        name,
+        [one.incident for one in incidents()],
+        "unknown-incident",
+        _("There is no incident {name}."),
+        _("{name} fits {count} incidents."),
+        _("`rmc-dr incident list` shows them; give a whole name, a unique part of one, or `last`."),
+    )

@@ -32,6 +32,20 @@ def refuse_unproven(host: Host, seen: HostObservation) -> None:
         )
 
 
+def member(estate: Estate, name: str, group: str) -> Host:
+    """A host of a group. Raises BadInput for one that is unknown, or of another group."""
+    host = estate.host(name)
+    if group not in host.groups:
+        raise BadInput(
+            "wrong-group",
+            _("{host} is not in the group {group}.").format(host=host.name, group=group),
+            _("The group's hosts: {hosts}.").format(
+                hosts=", ".join(other.name for other in estate.group(group))
+            ),
+        )
+    return host
+
+
 def system_of(host: Host) -> str:
     """What every reinstallation destroys."""
     return _("{host}: the boot partitions and the root filesystem").format(host=host.name)

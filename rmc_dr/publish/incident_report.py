@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rmc_dr.diagnose.tree import trees
 from rmc_dr.history import Event
@@ -38,7 +37,7 @@ from rmc_dr.report.document import (
     Tone,
     Words,
 )
-from rmc_dr.report.held import CLOCK_TONES
+from rmc_dr.report.held import CLOCK_TONES, when
 from rmc_dr.words import lsn, outcome_word, plan_title, release_state, size, spoken_duration, stage_title
 
 CLASS_TONES = {"general": Tone.OPEN, "major": Tone.WARN, "critical": Tone.BAD}
@@ -105,17 +104,15 @@ def _figures(facts: Facts) -> list[Figure]:
 def _short(facts: Facts) -> Pairs:
     state = facts.state
 
-    def when(what: Any) -> str:
-        return local(what, state) if what else _("not done")
-
+    zone = state.timezone
     return Pairs(
         [
             (_("What was reported"), state.title or _("not done")),
             (_("Estate"), state.estate),
-            (_("Noticed"), when(state.noticed)),
-            (_("Opened"), f"{when(state.opened)}, {state.operator}"),
-            *((milestone_word(what), when(state.reached.get(what))) for what in ("answered", "solved")),
-            (_("Closed"), when(state.closed)),
+            (_("Noticed"), when(state.noticed, zone)),
+            (_("Opened"), f"{when(state.opened, zone)}, {state.operator}"),
+            *((milestone_word(what), when(state.reached.get(what), zone)) for what in ("answered", "solved")),
+            (_("Closed"), when(state.closed, zone)),
             (_("Cause"), state.cause or _("not done")),
             (_("Duty to report"), duty(state) or _("none for such a fault")),
         ]
@@ -196,7 +193,7 @@ def _measures(facts: Facts) -> list[Block]:
     rows = []
     for run in facts.runs:
         report = run.report
-        began = local(report.started, facts.state) if report and report.started else _("not done")
+        began = when(report.started if report else None, facts.state.timezone)
         took = spoken_duration(report.elapsed_seconds) if report else _("not done")
         good = report is not None and report.outcome in ("recovered", "done")
         cells = [began, plan_title(run.plan), run.target, run_end(run), took, run.name]

@@ -57,10 +57,11 @@ def build(facts: Facts, next_report: datetime | None, room: int) -> Document:
 
 def on_one_page(facts: Facts, next_report: datetime | None) -> Document:
     """With as many lines as one page of paper takes, by the fonts of this machine."""
-    documents = (build(facts, next_report, room) for room in ROOM)
-    return next(
-        (one for one in documents if render(one, Redactor(())).pages <= 1), build(facts, next_report, 1)
-    )
+    for room in ROOM:
+        document = build(facts, next_report, room)
+        if render(document, Redactor(())).pages <= 1:
+            break
+    return document
 
 
 def short(text: str) -> str:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rmc_dr import content
-from rmc_dr.errors import BadInput
 from rmc_dr.files import append_line
 from rmc_dr.i18n import _
 from rmc_dr.journal import plain
-from rmc_dr.names import fitting
+from rmc_dr.names import the_one
 
 INDEX = "index.jsonl"
 
@@ -116,16 +115,15 @@ def parse(raw: Mapping[str, Any]) -> Entry:
 
 def find(name: str, known: Mapping[str, Entry]) -> Entry:
     """One report by its name, a unique part of it, or `last`. Raises BadInput."""
-    matches = fitting(name, sorted(known, reverse=True))
-    if len(matches) != 1:
-        raise BadInput(
-            "unknown-report",
-            _("There is no report {id}.").format(id=name)
-            if not matches
-            else _("{id} fits {count} reports.").format(id=name, count=len(matches)),
-            _("`rmc-dr report list` names them; give a whole name, a unique part of one, or `last`."),
-        )
-    return known[matches[0]]
+    found = the_one(
+        name,
+        sorted(known, reverse=True),
+        "unknown-report",
+        _("There is no report {name}."),
+        _("{name} fits {count} reports."),
+        _("`rmc-dr report list` names them; give a whole name, a unique part of one, or `last`."),
+    )
+    return known[found]
 
 
 def _names(entry: Entry) -> list[str]:

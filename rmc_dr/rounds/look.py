@@ -13,6 +13,7 @@ from rmc_dr.backups import BackupsObservation
 from rmc_dr.check.judge import judge
 from rmc_dr.check.look import look as look_at_all
 from rmc_dr.check.seen import Answer, Seen
+from rmc_dr.drill_record import DrillResult
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
@@ -40,7 +41,7 @@ class _Looked:
     seen: Seen
     told: Mapping[str, Told]
     silent: Mapping[str, str]
-    backups: BackupsObservation | None
+    drills: Sequence[DrillResult]
     kit: Manifest | None
     trouble: str
 
@@ -61,9 +62,8 @@ def look(estate: Estate, earlier: Sequence[Inspection], tell: Tell) -> Facts:
         )
     tell(_("Asking each host what is installed and how large it is ..."))
     told, silent = _asked(estate, seen)
-    tell(_("Looking at the backups and the kit ..."))
     kit, trouble = _kit(estate)
-    looked = _Looked(seen, told, silent, _backups(estate), kit, trouble)
+    looked = _Looked(seen, told, silent, drill_record.results(), kit, trouble)
     facts = _facts(estate, looked, earlier)
     return facts.model_copy(
         update={
@@ -83,13 +83,6 @@ def _asked(estate: Estate, seen: Seen) -> tuple[dict[str, Told], dict[str, str]]
         except OSError as error:
             silent[name] = str(error)
     return told, silent
-
-
-def _backups(estate: Estate) -> BackupsObservation | None:
-    try:
-        return backup.look(estate)
-    except (Error, OSError):
-        return None
 
 
 def _kit(estate: Estate) -> tuple[Manifest | None, str]:
@@ -126,8 +119,8 @@ def _facts(estate: Estate, looked: _Looked, earlier: Sequence[Inspection]) -> Fa
         kit=Kit(trouble=looked.trouble)
         if looked.kit is None
         else Kit(built=looked.kit.built, expires=looked.kit.expires, sha256=looked.kit.sha256),
-        backups=_proven(estate.name, looked.backups, since),
-        drills=tuple(rehearsed(drill_record.results(), since)),
+        backups=_proven(estate.name, seen.stored, since),
+        drills=tuple(rehearsed(looked.drills, since)),
         patches=_patches(estate, looked),
         unseen=_unseen(estate, looked),
     )
@@ -143,7 +136,7 @@ def _unseen(estate: Estate, looked: _Looked) -> dict[str, str]:
         **looked.seen.errors,
         **looked.silent,
         **{f"databases {name}": _("PostgreSQL did not tell how large it is") for name in mute},
-        **(looked.backups.errors if looked.backups else {}),
+        **(looked.seen.stored.errors if looked.seen.stored else {}),
     }
 
 
@@ -198,7 +191,7 @@ def _patches(estate: Estate, looked: _Looked) -> Patches:
 def _risks(estate: Estate, looked: _Looked, facts: Facts, earlier: Sequence[Inspection]) -> tuple[Risk, ...]:
     now, limits = looked.seen.at, estate.config.check
     since = earlier[0].at if earlier else None
-    late, ever = schedule.late(estate), [one.drill for one in drill_record.results()]
+    late, ever = schedule.late(estate), [one.drill for one in looked.drills]
     growth = capacity.disks([*capacity.measured(earlier), (now, facts)])
     told = [
         (one.state, clocks.read(one.state, now)) for one in incidents() if one.state.estate == estate.name
@@ -206,8 +199,8 @@ def _risks(estate: Estate, looked: _Looked, facts: Facts, earlier: Sequence[Insp
 
     def checked() -> Iterable[risks.Said]:
         seen = looked.seen
-        if looked.backups is not None and seen.backups is not None:
-            seen = replace(seen, backups=tuple(backup.judge(estate, looked.backups, late)))
+        if seen.stored is not None:
+            seen = replace(seen, backups=tuple(backup.judge(estate, seen.stored, late)))
         return risks.found(judge(seen, limits), seen)
 
     verifier = bool(estate.group("verifier"))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rmc_dr.errors import BadInput, Error, Locked
+from rmc_dr.errors import Error, Locked
 from rmc_dr.i18n import _
 from rmc_dr.journals import Journals
-from rmc_dr.names import fitting
+from rmc_dr.names import the_one
 from rmc_dr.rounds.history import Inspection
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -105,16 +105,15 @@ def inspections(estate: str) -> list[Inspection]:
 def find(estate: str, name: str = "last") -> Inspection:
     """One of an estate by its name, a unique part of it, or `last`. Raises BadInput."""
     known = {one.name: one for one in inspections(estate)}
-    matches = fitting(name, list(known))
-    if len(matches) != 1:
-        raise BadInput(
-            "unknown-inspection",
-            _("There is no inspection {name}.").format(name=name)
-            if not matches
-            else _("{name} fits {count} inspections.").format(name=name, count=len(matches)),
-            _("Make one with `rmc-dr inspect`; `last` is the newest."),
-        )
-    return known[matches[0]]
+    found = the_one(
+        name,
+        list(known),
+        "unknown-inspection",
+        _("There is no inspection {name}."),
+        _("{name} fits {count} inspections."),
+        _("Make one with `rmc-dr inspect`; `last` is the newest."),
+    )
+    return known[found]
 
 
 def due(estate: str, days: int, founded: datetime | None) -> Due:

@@ -16,7 +16,7 @@ from check_world import healthy, silent
 from click.testing import CliRunner, Result
 from rounds_world import DAY, drilled, facts, keep, risk, verified
 
-from rmc_dr import backup, runner, ssh
+from rmc_dr import runner, ssh
 from rmc_dr.backups import BackupsObservation
 from rmc_dr.check.seen import Seen
 from rmc_dr.cli import schedule as schedule_cli
@@ -70,10 +70,11 @@ def run(ours: Estate, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(Context, "estate", lambda _self: ours)
     monkeypatch.setattr(runner, "run_playbook", play)
     nothing = BackupsObservation(LOOKED, (), (), {}, (), None)
-    monkeypatch.setattr(backup, "look", lambda _estate: nothing)
 
     def call(*typed: str, seen: Seen | None = None, stdin: str = "") -> Result:
-        monkeypatch.setattr(look, "look_at_all", lambda _estate: seen or healthy(ours))
+        monkeypatch.setattr(
+            look, "look_at_all", lambda _estate: replace(seen or healthy(ours), stored=nothing)
+        )
         words = [*typed, "--no-archive"]
         return CliRunner().invoke(inspect, words, obj=Context(), standalone_mode=False, input=stdin)
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_incident import CRITICAL
+from test_malformed import everything
 
 from rmc_dr import content, response
 from rmc_dr import estate as estate_files
@@ -101,10 +102,6 @@ def test_an_estate_that_is_wrong_is_refused_in_a_sentence(
         assert said.exit_code != 2 or "Hint:" in said.output, said.output
         assert "\x1b" not in said.output
     assert everything(state) == before
-
-
-def everything(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 MANIFEST = {
