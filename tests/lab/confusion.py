@@ -1,6 +1,7 @@
 """The confusion matrix of `rmc-dr diagnose`: what was injected, and which leaf the walk ended in.
 
-A passed test keeps it in docs/diagnosis.json; docs/diagnosis.md shows it, and a test holds the two together.
+Rows that are whole and diagonal are kept in docs/diagnosis.json; docs/diagnosis.md shows it, and a test holds
+the two together.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import ledger
 
+RUNS = 5  # of a fault before its row is kept
 DOCS = Path(__file__).parents[2] / "docs"
 TABLE, PAGE = DOCS / "diagnosis.json", DOCS / "diagnosis.md"
 HEAD = """# What `rmc-dr diagnose` makes of faults
@@ -23,7 +25,7 @@ runs. The faults are in `tests/lab/diagnose_faults.py`. To measure them again:
 
     RMC_DR_LONG=all .venv/bin/pytest -m lab tests/lab/test_diagnose.py
 
-`RMC_DR_DIAGNOSE_ROUNDS` says how often each (5).
+`RMC_DR_DIAGNOSE_ONLY` takes faults by name, with commas between; a row is kept when its five runs were right.
 
 | injected | complaints | runs | right | another leaf | proven |
 |---|---|---|---|---|---|
@@ -65,9 +67,14 @@ class Matrix:
 
 
 def keep(matrix: Matrix) -> None:
-    """Write down what a passed test measured, and the page that shows it."""
-    stamp = ledger.stamp()
-    ledger.keep(TABLE, {injected: {**row, **stamp} for injected, row in matrix.rows().items()})
+    """Write down each row that is whole and diagonal, and the page that shows it."""
+    stamp, beside = ledger.stamp(), matrix.wrong()
+    whole = {
+        injected: {**row, **stamp}
+        for injected, row in matrix.rows().items()
+        if injected not in beside and sum(row["named"].values()) >= RUNS
+    }
+    ledger.keep(TABLE, whole)
     write_page()
 
 
