@@ -120,11 +120,17 @@ ELSEWHERE = {
     ),
     "rmc-dr check": "tests/lab/test_check.py::test_a_healthy_lab_is_green",
     **dict.fromkeys(
+        ["rmc-dr lab exec app1 systemctl stop liberty", "rmc-dr diagnose login --fix"],
+        "tests/lab/test_diagnose.py::test_a_dead_liberty_is_started_again",
+    ),
+    **dict.fromkeys(
         [
             'rmc-dr incident open "nobody can log in" --finding application-stopped',
             'rmc-dr incident note "called the ward, they go on by paper" --reached answered',
             "rmc-dr incident show",
+            'rmc-dr incident note "the ward can log in again" --reached solved',
             'rmc-dr incident close "a power supply burnt; replaced"',
+            'rmc-dr incident close "Liberty had been stopped by hand; started again"',
         ],
         "tests/lab/test_incident.py::test_opened_noted_and_closed_by_hand",
     ),
