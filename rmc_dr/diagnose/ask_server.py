@@ -145,11 +145,19 @@ def memory(sight: Sight) -> Reply:
         return unseen(sight, "inside", "memory")
     unit = (sight.facts.units or {}).get(LIBERTY) if sight.facts else None
     if found.heap:
-        return Reply("heap", _("its log says: {line}").format(line=found.heap[-1]))
+        return Reply("heap", _("its log says: {line}").format(line=found.heap[-1]) + _since(sight))
     if found.kernel or (unit and unit.result == "oom-kill"):
         line = found.kernel[-1] if found.kernel else "oom-kill"
-        return Reply("kernel", _("the kernel ended it: {line}").format(line=line))
+        return Reply("kernel", _("the kernel ended it: {line}").format(line=line) + _since(sight))
     return Reply("none", _("no word of memory in the logs of its newest run"))
+
+
+def _since(sight: Sight) -> str:
+    """Where users are served again: since when; what is told of memory is then over."""
+    age = sight.inside.memory.age if sight.inside and sight.inside.memory else None
+    if age is None or application(sight).branch != "well":
+        return ""
+    return _("; it runs again since {minutes:.0f} min, and users log in").format(minutes=age / 60)
 
 
 def heap_setting(sight: Sight) -> Reply:
