@@ -101,7 +101,7 @@ def test_what_the_diagnosis_mends(pair: Pair, tmp_path: Path, complaint: str, le
         walks = [event for event in said.events() if event["event"] == "diagnosis"]
         assert [one["leaf"] for one in walks] == [leaf, "healthy"], said.err
         assert serving(lab)
-        report = reported(lab, tmp_path, f"{leaf}: mended by rmc-dr diagnose --fix")
+        report = reported(lab, tmp_path, f"{leaf}: mended by the diagnosis")
     names_the_cause(report, leaf)
     assert report["runs"], "the mend is a run of its own"
     assert report["evidence"], "the scene was kept before it"
