@@ -6,6 +6,7 @@ from rmc_dr.check.judge_hosts import percent, reached_by
 from rmc_dr.check.seen import Answer, FileSystem, Way
 from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Served, Sight
+from rmc_dr.diagnose.spoken import spoken
 from rmc_dr.i18n import _
 from rmc_dr.words import size
 
@@ -115,7 +116,7 @@ def answers(sight: Sight) -> Reply:
         return Reply("answers", _("it answers this machine on port {port}").format(port=port))
     if own:
         seen = _("port {port} takes the connection, and no answer comes even to its own host: {said}")
-        return Reply("hung", seen.format(port=port, said=own.trouble))
+        return Reply("hung", seen.format(port=port, said=spoken(own.trouble)))
     return unseen(sight, "inside", "live")
 
 
@@ -211,7 +212,7 @@ def _ready(sight: Sight) -> tuple[bool | None, str]:
     if own and own.status in (200, 503):
         return own.status == 200, "" if own.status == 200 else own.trouble
     if own and own.status is None and own.trouble:
-        return False, own.trouble
+        return False, spoken(own.trouble)
     health = sight.health
     if health is None or sight.broken.blocks(sight.host, "https"):
         return None, ""

@@ -41,8 +41,8 @@ NOT_INJECTED: dict[str, str] = {
         MISSING,
     ),
     "look-again": "two looks within seconds contradict each other: a race that cannot be had twice alike",
-    "memory-kernel": "a lab host has neither the kernel's log nor, on a machine with cgroup v1, a controller of"
-    " memory that its systemd knows: nothing in it could tell of such an end",
+    "memory-kernel": "a lab host has neither the kernel's log nor, on a machine with cgroup v1, a memory"
+    " controller that its systemd knows: nothing in it could tell of such an end",
 }  # fmt: skip
 TAIL = """
 Leaves that are not injected, and why; `tests/unit/diagnose_world.py` has a made sight of each:

@@ -111,5 +111,5 @@ def another_key(pair: Pair) -> AbstractContextManager[None]:
         pair,
         APP,
         f"install -d -m 700 {OWN_KEY} && cp -a {KEY} {KEY}.pub {OWN_KEY} && {new} && {{ {SSH_AGAIN}; }}",
-        f"[ ! -d {OWN_KEY} ] || cp -a {OWN_KEY}/* /etc/ssh; rm -rf {OWN_KEY}; {SSH_AGAIN}",
+        f"if [ -d {OWN_KEY} ]; then cp -a {OWN_KEY}/* /etc/ssh && rm -rf {OWN_KEY}; fi; {SSH_AGAIN}",
     )
