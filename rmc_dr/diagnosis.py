@@ -170,17 +170,18 @@ def _allowed(estate: Estate, found: Walk) -> Mend:
 
 
 def _users_log_in(estate: Estate, host: Host) -> bool:
-    """Whether every application's log-in works now. One whose journey has none proves nothing."""
+    """Whether every application's log-in works now. A journey that has none, or is none, proves nothing."""
     apps = estate.config.applications.apps
     with ThreadPoolExecutor(max(1, len(apps))) as pool:
         return bool(apps) and all(pool.map(lambda app: _logs_in(estate, host, app), apps))
 
 
 def _logs_in(estate: Estate, host: Host, app: Application) -> bool:
-    if not any(step.secret for step in journey.read_steps(app)):
-        return False
-    checks = journey.travel(estate, host, app, up_to_login=True, timeout_seconds=HTTP_SECONDS)
-    return all(check.passed for check in checks)
+    with suppress(Error, OSError):
+        if any(step.secret for step in journey.read_steps(app)):
+            checks = journey.travel(estate, host, app, up_to_login=True, timeout_seconds=HTTP_SECONDS)
+            return all(check.passed for check in checks)
+    return False
 
 
 def _served(found: Walk) -> Refused:

@@ -13,7 +13,7 @@ from diagnose_world import WORLDS, inside, well
 from rmc_dr import diagnosis, frozen, journey, response
 from rmc_dr.diagnose.sight import Memory
 from rmc_dr.diagnose.tree import trees
-from rmc_dr.errors import Refused
+from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.incident import record
 
@@ -147,6 +147,18 @@ def test_a_journey_that_logs_nobody_in_proves_nothing(
     world.are("application-stale", "healthy")
     world.logs_in = {app.name: True for app in ours.config.applications.apps}
     assert run("login", "--fix", "--yes").return_value == 0
+
+
+def test_a_journey_that_cannot_be_read_keeps_nobody_from_a_mend(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def invalid(_app: Any) -> None:
+        raise BadInput("journey-invalid", "It is none.", "Correct it.")
+
+    monkeypatch.setattr(diagnosis.journey, "read_steps", invalid)
+    world.are("role-locked")
+    assert run(*FREEZE).return_value == 1
+    assert world.did == STOPPED
 
 
 def test_a_heap_that_is_over_says_so(run: Run, world: World, ours: Estate) -> None:
