@@ -8,24 +8,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from rmc_dr import notify, response, service
+from rmc_dr import frozen, journey, response, service
+from rmc_dr.check.look import HTTP_SECONDS
 from rmc_dr.check.look import look as look_at_all
 from rmc_dr.check.seen import Answer, Seen
 from rmc_dr.command import Listener
 from rmc_dr.diagnose.sight import Sight, expected
 from rmc_dr.diagnose.tree import Leaf, Mend, Walk, trees, walk
 from rmc_dr.errors import Error, Refused
-from rmc_dr.estate import Estate, Host, with_new_secrets
-from rmc_dr.estate_secrets import addresses
-from rmc_dr.i18n import _, language, speaking
+from rmc_dr.estate import Application, Estate, Host, with_new_secrets
+from rmc_dr.i18n import _, language
 from rmc_dr.incident import attach
 from rmc_dr.incident.record import open_incident
-from rmc_dr.incident.words import titled
 from rmc_dr.model import Plan
 from rmc_dr.observe.activity import observe_activity
 from rmc_dr.observe.inside import observe_inside, observe_sources
 from rmc_dr.observe.sessions import observe_sessions
-from rmc_dr.service import Served
 
 GREEN_SECONDS = 60  # so long after a mend the last consequence may last
 PAUSE_SECONDS = 2
@@ -117,8 +115,8 @@ def attach_to_incident(estate: Estate, found: Walk) -> str | None:
 
 
 def plan_mend(estate: Estate, found: Walk) -> Plan:
-    """What --fix would do. Raises Refused where the leaf lets nothing be done by itself."""
-    mend = _allowed(found)
+    """What --fix would do. Raises Refused where the leaf allows no mend, or where users are served."""
+    mend = _allowed(estate, found)
     if mend == "freeze":
         return service.plan_stop(estate, writes=True)
     return service.plan_restart(estate, writes=True, reconfigure=mend == "reconfigure")
@@ -126,16 +124,22 @@ def plan_mend(estate: Estate, found: Walk) -> Plan:
 
 def carry_out(
     estate: Estate, found: Walk, listeners: Sequence[Listener], skip_preserve: str | None
-) -> Served:
-    """Do what the leaf allows; the scene is kept first. Raises Refused, Locked, Interrupted or Error."""
-    mend = _allowed(found)
-    if mend == "freeze":
-        done = service.stop(estate, listeners, writes=True, skip_preserve=skip_preserve)
-        tell(estate, found)
-        return done
-    return service.restart(
-        estate, listeners, writes=True, skip_preserve=skip_preserve, reconfigure=mend == "reconfigure"
-    )
+) -> frozen.Told | None:
+    """Do what the leaf allows; the scene is kept first. Raises Refused, Locked, Interrupted or Error.
+
+    A freeze opens or joins an incident before it begins, so that run and evidence attach themselves; who was
+    told of it is returned.
+    """
+    mend = _allowed(estate, found)
+    if mend != "freeze":
+        reconfigure = mend == "reconfigure"
+        service.restart(estate, listeners, writes=True, skip_preserve=skip_preserve, reconfigure=reconfigure)
+        return None
+    state = frozen.join_incident(estate, leaf_of(found))
+    if state and not state.attached("diagnosis"):  # opened just now
+        attach_to_incident(estate, found)
+    service.stop(estate, listeners, writes=True, skip_preserve=skip_preserve)
+    return frozen.tell(estate, state, leaf_of(found))
 
 
 def again(estate: Estate, before: Walk, host: Host, canceled: Callable[[], bool]) -> Walk:
@@ -148,18 +152,11 @@ def again(estate: Estate, before: Walk, host: Host, canceled: Callable[[], bool]
         time.sleep(PAUSE_SECONDS)
 
 
-def tell(estate: Estate, found: Walk) -> None:
-    """Say to whom the vault names that users are kept out, and why. Never stops anything."""
-    with suppress(Error, OSError), speaking(estate.config.language):
-        title = titled(estate.config.centre, _("users are kept out, somebody is needed"))
-        said = leaf_of(found)
-        text = f"{said.what.said(language())}\n{said.do.said(language())}\n"
-        notify.send_all(addresses(estate), title, text)
-
-
-def _allowed(found: Walk) -> Mend:
+def _allowed(estate: Estate, found: Walk) -> Mend:
     leaf = leaf_of(found)
     if leaf.mend in MENDS:
+        if not leaf.felt and _users_log_in(estate, estate.host(found.host)):
+            raise _served(found)
         return leaf.mend
     by_hand = _("{do}. {command}").format(do=leaf.do.said(language()), command=command_of(found)).strip()
     code, message = {
@@ -170,3 +167,34 @@ def _allowed(found: Walk) -> Mend:
         "rebuild": ("by-rebuild", _("A rebuild is never begun by a diagnosis; nothing was changed.")),
     }[leaf.mend]
     raise Refused(code, message, by_hand)
+
+
+def _users_log_in(estate: Estate, host: Host) -> bool:
+    """Whether every application's log-in works now. A journey that has none, or is none, proves nothing."""
+    apps = estate.config.applications.apps
+    with ThreadPoolExecutor(max(1, len(apps))) as pool:
+        return bool(apps) and all(pool.map(lambda app: _logs_in(estate, host, app), apps))
+
+
+def _logs_in(estate: Estate, host: Host, app: Application) -> bool:
+    with suppress(Error, OSError):
+        if any(step.secret for step in journey.read_steps(app)):
+            checks = journey.travel(estate, host, app, up_to_login=True, timeout_seconds=HTTP_SECONDS)
+            return all(check.passed for check in checks)
+    return False
+
+
+def _served(found: Walk) -> Refused:
+    by_hand = {
+        "restart": "`rmc-dr restart --writes`",
+        "reconfigure": "`rmc-dr stop --writes`, `ansible-playbook -i INVENTORY playbooks/reconfigure.yml`,"
+        " `rmc-dr start`",
+        "freeze": "`rmc-dr stop --writes`",
+    }
+    return Refused(
+        "users-served",
+        _("Users log in to every application of {host}, so nothing is stopped; nothing was changed.").format(
+            host=found.host
+        ),
+        _("Do it at a quiet time: {commands}.").format(commands=by_hand[leaf_of(found).mend]),
+    )

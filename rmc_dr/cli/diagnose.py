@@ -14,6 +14,7 @@ from rmc_dr.i18n import _
 if TYPE_CHECKING:
     from rmc_dr.diagnose.tree import Walk
     from rmc_dr.estate import Estate, Host
+    from rmc_dr.frozen import Told
 
 NAMES = ("login", "db-timeout", "appserver")
 RUNBOOK = "docs/runbooks/diagnose.md"
@@ -63,20 +64,41 @@ def diagnose(
     if plan_only:
         return _code(found)
     confirm(estate.name, yes)
-    story.carry_out(estate, found, listeners(context), skip_preserve)
-    return _mended(context, estate, target, found)
+    told = story.carry_out(estate, found, listeners(context), skip_preserve)
+    if told is None:
+        return _mended(context, estate, target, found)
+    _show_frozen(context, told, kept=skip_preserve is None)
+    return 1  # users are kept out on purpose, so there is nothing to walk to: a person decides now
+
+
+def _show_frozen(context: Context, told: Told, *, kept: bool) -> None:
+    if context.json:
+        context.emit_event("frozen", told)
+        return
+    lines = [
+        _("Nobody writes any more, and the scene is kept.")
+        if kept
+        else _("Nobody writes any more; the scene was not kept."),
+        _("Noted in the incident {incident}.").format(incident=told.incident)
+        if told.incident
+        else _("No incident could be written: look with `rmc-dr incident list`."),
+    ]
+    for said, who in (
+        (_("Told: {who}."), told.took),
+        (_("Not reached, asked again for a day: {who}."), told.retried),
+        (_("Not reached, and nobody asks again: {who}. Call somebody."), told.missed),
+    ):
+        lines += [said.format(who=", ".join(who))] if who else []
+    if not (told.took or told.retried or told.missed):
+        lines.append(_("The vault names nobody who could be told (vault.notify.addresses): call somebody."))
+    for line in lines:
+        context.console.print(line, markup=False)
 
 
 def _mended(context: Context, estate: Estate, target: Host, before: Walk) -> int:
-    """Where users are kept out on purpose there is nothing to walk to: a person decides now."""
     from rmc_dr import diagnosis as story
     from rmc_dr.exclusive import canceled_by_signal
 
-    if story.leaf_of(before).mend == "freeze":
-        if not context.json:
-            text = _("Nobody writes any more, the scene is kept, and whom the vault names was told.")
-            context.console.print(text, markup=False)
-        return 1
     with canceled_by_signal() as canceled:
         found = story.again(estate, before, target, canceled)
     _show(context, found, story.attach_to_incident(estate, found), lines=True)
@@ -116,6 +138,7 @@ def _document(found: Walk, incident: str | None) -> dict[str, Any]:
         "leaf": found.leaf,
         "finding": leaf.finding,
         "class": known.klass if known else None,
+        "served": found.served,
         "is": leaf.what.said(spoken),
         "proved": leaf.proved.said(spoken),
         "do": leaf.do.said(spoken),
@@ -139,7 +162,7 @@ def _print(context: Context, found: Walk, incident: str | None) -> None:
         console.print(f"   -> {step['branch']}", markup=False)
     rows = [
         (_("Finding"), said["is"] + (f" ({said['finding']})" if said["finding"] else "")),
-        (_("Class"), _class_of(said["class"])),
+        (_("Class"), _class_of(said["class"], served=said["served"])),
         (_("Proved"), said["proved"]),
         (_("What to do"), said["do"]),
         (_("Command"), with_estate(said["command"])),
@@ -152,10 +175,13 @@ def _print(context: Context, found: Walk, incident: str | None) -> None:
     _print_end(context, said)
 
 
-def _class_of(klass: Any) -> str:
+def _class_of(klass: Any, *, served: bool) -> str:
     from rmc_dr.incident.words import class_word
 
-    return class_word(klass) if klass else ""
+    if not klass:
+        return ""
+    word = class_word(klass)
+    return _("{klass}; but users log in just now").format(klass=word) if served else word
 
 
 def _print_end(context: Context, said: dict[str, Any]) -> None:

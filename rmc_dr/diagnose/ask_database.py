@@ -5,6 +5,7 @@ from __future__ import annotations
 from rmc_dr.diagnose.ask_server import application
 from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Attempt, Expected, RoleSeen, Sessions, Sight, Source
+from rmc_dr.diagnose.spoken import known, spoken, way_word
 from rmc_dr.i18n import _
 from rmc_dr.pair import Name, verdict
 
@@ -28,7 +29,7 @@ def connect(sight: Sight) -> Reply:
     if wrong.trouble:
         return Reply(
             UNKNOWN,
-            _("the datasource {id} could not be read: {why}").format(id=wrong.id, why=wrong.trouble),
+            _("the datasource {id} could not be read: {why}").format(id=wrong.id, why=spoken(wrong.trouble)),
         )
     best = _best(wrong)
     if best is None:
@@ -80,7 +81,7 @@ def _told(attempt: Attempt | None) -> str:
     where = f"{attempt.host}:{attempt.port}"
     if attempt.stands:
         return _("{where} let the datasource in, in {ms:.0f} ms").format(where=where, ms=attempt.ms)
-    said = " ".join(part for part in (attempt.sqlstate, attempt.said or attempt.why) if part)
+    said = f"{attempt.sqlstate} {attempt.said}" if attempt.sqlstate else _ended(attempt)
     step = {
         "resolve": _("its name leads nowhere"),
         "connect": _("no connection"),
@@ -89,6 +90,11 @@ def _told(attempt: Attempt | None) -> str:
         "query": _("let in, but no answer"),
     }[attempt.stage]
     return f"{where}: {step}: {said or '-'}"
+
+
+def _ended(attempt: Attempt) -> str:
+    """How a connection ended without a word of PostgreSQL's."""
+    return known(attempt.said) or way_word(attempt.why) or attempt.said
 
 
 def differs(sight: Sight) -> Reply:

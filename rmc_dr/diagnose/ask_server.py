@@ -6,6 +6,7 @@ from rmc_dr.check.judge_hosts import percent, reached_by
 from rmc_dr.check.seen import Answer, FileSystem, Way
 from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Served, Sight
+from rmc_dr.diagnose.spoken import spoken
 from rmc_dr.i18n import _
 from rmc_dr.words import size
 
@@ -115,7 +116,7 @@ def answers(sight: Sight) -> Reply:
         return Reply("answers", _("it answers this machine on port {port}").format(port=port))
     if own:
         seen = _("port {port} takes the connection, and no answer comes even to its own host: {said}")
-        return Reply("hung", seen.format(port=port, said=own.trouble))
+        return Reply("hung", seen.format(port=port, said=spoken(own.trouble)))
     return unseen(sight, "inside", "live")
 
 
@@ -145,11 +146,19 @@ def memory(sight: Sight) -> Reply:
         return unseen(sight, "inside", "memory")
     unit = (sight.facts.units or {}).get(LIBERTY) if sight.facts else None
     if found.heap:
-        return Reply("heap", _("its log says: {line}").format(line=found.heap[-1]))
+        return Reply("heap", _("its log says: {line}").format(line=found.heap[-1]) + _since(sight))
     if found.kernel or (unit and unit.result == "oom-kill"):
         line = found.kernel[-1] if found.kernel else "oom-kill"
-        return Reply("kernel", _("the kernel ended it: {line}").format(line=line))
+        return Reply("kernel", _("the kernel ended it: {line}").format(line=line) + _since(sight))
     return Reply("none", _("no word of memory in the logs of its newest run"))
+
+
+def _since(sight: Sight) -> str:
+    """Where users are served again: since when; what is told of memory is then over."""
+    age = sight.inside.memory.age if sight.inside and sight.inside.memory else None
+    if age is None or application(sight).branch != "well":
+        return ""
+    return _("; it runs again since {minutes:.0f} min, and users log in").format(minutes=age / 60)
 
 
 def heap_setting(sight: Sight) -> Reply:
@@ -203,7 +212,7 @@ def _ready(sight: Sight) -> tuple[bool | None, str]:
     if own and own.status in (200, 503):
         return own.status == 200, "" if own.status == 200 else own.trouble
     if own and own.status is None and own.trouble:
-        return False, own.trouble
+        return False, spoken(own.trouble)
     health = sight.health
     if health is None or sight.broken.blocks(sight.host, "https"):
         return None, ""

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from rmc_dr.check.judge_network import Broken, broken
 from rmc_dr.check.roads import Wanted
 from rmc_dr.check.seen import Activity, Answer, Facts, Health, Reached, Seen
+from rmc_dr.diagnose.spoken import spoken
 from rmc_dr.estate import Estate
 from rmc_dr.estate_limits import Thresholds
 
@@ -205,7 +206,8 @@ class Sight:
         known = {**self.seen.errors, **(self.facts.errors if self.facts else {}), **self.errors}
         if self.inside:
             known |= self.inside.errors
-        return "; ".join(f"{part}: {known[part]}" for part in parts if part in known) or ", ".join(parts)
+        told = (f"{part}: {spoken(known[part])}" for part in parts if part in known)
+        return "; ".join(told) or ", ".join(parts)
 
 
 def expected(estate: Estate) -> dict[str, Expected]:

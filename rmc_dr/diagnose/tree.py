@@ -36,10 +36,13 @@ class Leaf(Strict):
     """An end. ``finding`` is of the incident's table, "" where nothing is wrong or nothing is known.
 
     ``is`` says what it is, ``proved`` what the way here proves, ``do`` what mends it; ``command`` is typed.
+    ``felt``: users meet it although they can log in, as where nothing can be written; only such a fault is
+    mended by a stop while every log-in works.
     """
 
     finding: str = ""
     mend: Mend
+    felt: bool = False
     what: Wording = Field(alias="is")
     proved: Wording
     do: Wording
@@ -71,12 +74,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Walk:
-    """The way from a tree's root to its leaf."""
+    """The way from a tree's root to its leaf. ``served``: in the same look users could log in."""
 
     tree: str
     host: str
     steps: tuple[Step, ...]
     leaf: str
+    served: bool = False
 
 
 class Crooked(ValueError):
@@ -161,4 +165,4 @@ def walk(tree: str, sight: Sight, whole: Trees | None = None) -> Walk:
             answered[node.asks] = reply.branch
             steps.append(Step(at, node.asks, reply.seen, reply.branch))
         at = node.branches[answered[node.asks]]
-    return Walk(tree, sight.host, tuple(steps), at)
+    return Walk(tree, sight.host, tuple(steps), at, QUESTIONS["application"].ask(sight).branch == "well")

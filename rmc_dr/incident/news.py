@@ -12,17 +12,25 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from rmc_dr import content
+from rmc_dr.history import Event
 from rmc_dr.i18n import speaking
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.record import append
 from rmc_dr.incident.words import news_text, titled
 
 
-def write(state: IncidentState, kind: str, say: Callable[[], str], secrets: Iterable[str] = ()) -> None:
-    """Keep one piece of news, in the estate's language. Raises Error."""
+def write(
+    state: IncidentState,
+    kind: str,
+    say: Callable[[], str],
+    secrets: Iterable[str] = (),
+    above: Callable[[], str] | None = None,
+) -> Event:
+    """Keep one piece of news, in the estate's language; ``above`` stands before its text. Raises Error."""
     with speaking(state.language):
         title, text = titled(state.centre, say()), news_text(state, datetime.now(UTC))
-    append(state.incident, secrets, "notice", kind=kind, title=title, text=text)
+        text = f"{above()}\n\n{text}" if above else text
+    return append(state.incident, secrets, "notice", kind=kind, title=title, text=text)
 
 
 def carry(inventory: str) -> None:

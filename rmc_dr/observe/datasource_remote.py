@@ -49,6 +49,10 @@ class Refused(Exception):
         self.sqlstate, self.routine = fields.get("C", ""), fields.get("R", "")
 
 
+class NoTls(ssl.SSLError):
+    """The server answers no to the question for TLS; str() of such an error is a tuple's."""
+
+
 # --- what the configuration says
 
 
@@ -151,7 +155,10 @@ def resolved(value: str, variables: Mapping[str, str]) -> str:
 def decoded(password: str) -> str:
     """What Liberty makes of a password. Raises ValueError for one that only Liberty's own key opens."""
     if password.startswith("{xor}"):
-        return bytes(byte ^ XOR for byte in base64.b64decode(password[5:])).decode()
+        try:
+            return bytes(byte ^ XOR for byte in base64.b64decode(password[5:])).decode()
+        except ValueError:
+            raise ValueError("the password cannot be decoded") from None
     if re.match(r"\{(aes|hash)[^}]*\}", password):
         raise ValueError("the password is encrypted with Liberty's own key")
     if VARIABLE.search(password):
@@ -162,7 +169,7 @@ def decoded(password: str) -> str:
 def ends(source: Mapping[str, Any]) -> tuple[list[tuple[str, int]], str, dict[str, str]]:
     """Hosts with their ports, the database, and the options of a datasource. Raises ValueError."""
     if not source.get("URL"):
-        host, port = source.get("serverName") or "localhost", int(source.get("portNumber") or PORT)
+        host, port = source.get("serverName") or "localhost", number(source.get("portNumber"))
         options = {"sslmode": source.get("sslMode") or "", "sslrootcert": source.get("sslRootCert") or ""}
         return [(host, port)], source.get("databaseName") or "", options
     parts = URL.fullmatch(source["URL"])
@@ -170,10 +177,18 @@ def ends(source: Mapping[str, Any]) -> tuple[list[tuple[str, int]], str, dict[st
         raise ValueError("its URL is none of PostgreSQL's driver")
     hosts: list[tuple[str, int]] = []
     for end in (parts["hosts"] or "localhost").split(","):
-        name, _colon, number = end.rpartition(":") if ":" in end else (end, "", "")
-        hosts.append((unquote(name), int(number or PORT)))
+        name, _colon, named = end.rpartition(":") if ":" in end else (end, "", "")
+        hosts.append((unquote(name), number(named)))
     options = dict(parse_qsl(parts["options"] or "", keep_blank_values=True))
     return hosts, unquote(parts["database"]), options
+
+
+def number(port: str | None) -> int:
+    """A port, PostgreSQL's own where none is named. Raises ValueError."""
+    try:
+        return int(port or PORT)
+    except ValueError:
+        raise ValueError("its port is no number") from None
 
 
 # --- one connection
@@ -198,7 +213,7 @@ class Talk:
             if kind in wanted:
                 return kind, body
             if kind not in SKIPPED:
-                raise OSError(f"an unexpected message {kind!r}")
+                raise OSError(f"the server sent an unexpected message: {kind!r}")
 
     def _bytes(self, count: int) -> bytes:
         read = b""
@@ -241,7 +256,8 @@ def attempt(
     except ssl.SSLCertVerificationError as error:
         said["said"] = f"certificate: {error.verify_message}"[:200]
     except OSError as error:
-        said.update(why=why(error), said=(str(error) or type(error).__name__)[:200])
+        words = error.args[0] if isinstance(error, NoTls) else str(error)
+        said.update(why=why(error), said=(words or type(error).__name__)[:200])
     said["ms"] = round((time.monotonic() - began) * 1000, 1)
     return said
 
@@ -256,7 +272,7 @@ def secured(plain: socket.socket, host: str, options: Mapping[str, str]) -> sock
     if answer != b"S":
         if mode == "prefer":
             return plain
-        raise ssl.SSLError("the server speaks no TLS")
+        raise NoTls("the server speaks no TLS")
     trust = ssl.create_default_context(cafile=options.get("sslrootcert") or None)
     if mode not in ("verify-ca", "verify-full"):
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
@@ -279,7 +295,7 @@ def enter(talk: Talk, database: str, user: str, password: str) -> None:
     elif code == 3:
         talk.send(b"p", password.encode() + b"\0")
     elif code != 0:
-        raise OSError(f"the server asks for authentication {code}")
+        raise OSError(f"the server asks for an unknown authentication: {code}")
     if code in (3, 5):
         talk.read(b"R")
     talk.read(b"Z")

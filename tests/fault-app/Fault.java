@@ -35,6 +35,7 @@ public class Fault extends HttpServlet {
                 case "hold" -> hold();
                 case "deadlock" -> deadlock();
                 case "stuck" -> stuck();
+                case "wait" -> TimeUnit.HOURS.sleep(12); // for an answer that does not come; it holds no lock
                 case "oom" -> exhaust();
                 default -> response.getWriter().println("here");
             }

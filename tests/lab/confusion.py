@@ -30,6 +30,26 @@ runs. The faults are in `tests/lab/diagnose_faults.py`. To measure them again:
 | injected | complaints | runs | right | another leaf | proven |
 |---|---|---|---|---|---|
 """
+MISSING = "a look that is missing, and no fault; `tests/unit/test_diagnose_tree.py` takes the looks away"
+# The leaves that nothing puts in, and why.
+NOT_INJECTED: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "unknown-server", "unknown-network", "unknown-datasource", "unknown-database", "unknown-liberty",
+            "unknown-application",
+        ),
+        MISSING,
+    ),
+    "look-again": "two looks within seconds contradict each other: a race that cannot be had twice alike",
+    "memory-kernel": "a lab host has neither the kernel's log nor, on a machine with cgroup v1, a memory"
+    " controller that its systemd knows: nothing in it could tell of such an end",
+}  # fmt: skip
+TAIL = """
+Leaves that are not injected, and why; `tests/unit/diagnose_world.py` has a made sight of each:
+
+| leaf | why |
+|---|---|
+"""
 
 
 @dataclass
@@ -83,7 +103,8 @@ def write_page() -> None:
 
 
 def page(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    return HEAD + "".join(_row(injected, row) for injected, row in sorted(rows.items()))
+    matrix = (_row(injected, row) for injected, row in sorted(rows.items()))
+    return "".join((HEAD, *matrix, TAIL, *(f"| `{leaf}` | {why} |\n" for leaf, why in NOT_INJECTED.items())))
 
 
 def _row(injected: str, row: Mapping[str, Any]) -> str:

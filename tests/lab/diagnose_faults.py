@@ -8,23 +8,18 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import deep_faults
 import fault_app
 from fault_app import APP, RESTART, SERVER
+from fault_ways import AGAIN, END, HOLD, hold, in_sql, on
 from injections import TLS, TOO_LATE, give, reissued
 from pair import Pair
 
 from rmc_dr.diagnose.ask_server import YOUNG_SECONDS
 
 Injection = Callable[[Pair], AbstractContextManager[None]]
-PSQL = "cd / && runuser -u postgres -- psql -X -q -v ON_ERROR_STOP={stop} -d {database} -f -"
 SETTLE_SECONDS = 3  # a firewall's rule holds at once, a service needs a moment
-HOLD = "rmc-dr-hold"
 ROLE, DATABASE = "management_app", "management"
-END = "select pg_terminate_backend(pid) from pg_stat_activity where usename like '%\\_app';"
-END_HOLDERS = (
-    "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'postgres'"
-    " and application_name = 'psql' and client_addr is null and pid <> pg_backend_pid();"
-)
 PROPERTIES, SERVER_XML = f"{SERVER}/variables/passwords.properties", f"{SERVER}/server.xml"
 # Takes every connection but those that only a superuser may have; what the applications still hold it ends.
 HOARD = """
@@ -49,29 +44,6 @@ class Fault:
     trees: tuple[str, ...]
     inject: Injection
     settle: float = SETTLE_SECONDS
-
-
-@contextmanager
-def on(pair: Pair, host: str, do: str, undo: str) -> Iterator[None]:
-    try:
-        pair.on(host, do)
-        yield
-    finally:
-        pair.on(host, undo)
-
-
-def sql(pair: Pair, text: str, database: str = "postgres", *, undoes: bool = False) -> None:
-    """What undoes is tried to its end: of a fault that came in by half a statement may have nothing to do."""
-    give(pair.lab, pair.primary, PSQL.format(database=database, stop=int(not undoes)), text)
-
-
-@contextmanager
-def in_sql(pair: Pair, do: str, undo: str, database: str = "postgres") -> Iterator[None]:
-    try:
-        sql(pair, do, database)
-        yield
-    finally:
-        sql(pair, undo, database, undoes=True)
 
 
 @contextmanager
@@ -192,32 +164,14 @@ def renamed(pair: Pair) -> AbstractContextManager[None]:
 def expired_certificate(pair: Pair) -> Iterator[None]:
     """PostgreSQL alone shows another certificate: Patroni and etcd would lose the lead without theirs."""
     other = f"{TLS}/expired.pem"
-    again = "select pg_reload_conf(); select pg_sleep(1);"
-    change = f"alter system set ssl_cert_file = '{other}'; {again} {END}"
+    change = f"alter system set ssl_cert_file = '{other}'; {AGAIN} {END}"
     try:
         text = reissued(pair.lab, pair.primary, TOO_LATE)
         give(pair.lab, pair.primary, f"cp -a {TLS}/host.pem {other} && cat >{other}", text)
-        with in_sql(pair, change, f"alter system reset ssl_cert_file; {again}"):
+        with in_sql(pair, change, f"alter system reset ssl_cert_file; {AGAIN}"):
             yield
     finally:
         pair.on(pair.primary, f"rm -f {other}")
-
-
-def hold(pair: Pair, command: str, text: str) -> AbstractContextManager[None]:
-    """A client of the primary's own that lives until the block ends; it is handed its program as a file."""
-
-    @contextmanager
-    def held() -> Iterator[None]:
-        try:
-            give(pair.lab, pair.primary, f"cat >/run/{HOLD} && chmod 644 /run/{HOLD}", text)
-            words = f"systemd-run --quiet --collect --unit={HOLD} --uid=postgres --working-directory=/"
-            pair.on(pair.primary, f"{words} sh -c '{command}'")
-            yield
-        finally:
-            pair.on(pair.primary, f"systemctl stop {HOLD} || true; rm -f /run/{HOLD}")
-            sql(pair, END_HOLDERS, undoes=True)  # one at work does not notice that its client has gone
-
-    return held()
 
 
 def locked(pair: Pair, then: str) -> AbstractContextManager[None]:
@@ -341,6 +295,15 @@ FAULTS: dict[str, Fault] = {
     ),
     "no-database": Fault(USERS, renamed),
     "database-certificate": Fault(USERS, expired_certificate),
+    "database-tls": Fault(
+        USERS,
+        partial(
+            in_sql, do=f"alter system set ssl = off; {AGAIN} {END}", undo=f"alter system reset ssl; {AGAIN}"
+        ),
+    ),
+    "database-starting": Fault(USERS, deep_faults.stopping, 5),
+    "database-mute": Fault(USERS, deep_faults.database_mute, 5),
+    "database-torn": Fault(USERS, deep_faults.torn, 5),
     "database-down": Fault(USERS, no_postgres, 8),
     "lock-idle": Fault(USERS, partial(locked, then="")),
     "lock-busy": Fault(USERS, partial(locked, then="select pg_sleep(3600);")),
@@ -356,6 +319,7 @@ FAULTS: dict[str, Fault] = {
         ),
     ),
     "disk-full": Fault(SERVES, partial(on, host=APP, do=FULL, undo="rm -f /srv/filler")),
+    "inodes-full": Fault(SERVES, deep_faults.no_inodes),
     "disk-read-only": Fault(
         SERVES,
         partial(
@@ -365,10 +329,12 @@ FAULTS: dict[str, Fault] = {
     "users-fenced": Fault(SERVES, fenced),
     "liberty-dead": Fault(SERVES, partial(on, host=APP, do="systemctl stop liberty", undo=START)),
     "liberty-mute": Fault(SERVES, mute),
+    "liberty-starting": Fault(SERVES, deep_faults.starting, 0),  # asked at once, while it is young
     "memory-heap": Fault(SERVES, partial(sick, what="oom", count=1), 5),
     "heap-setting": Fault(SERVES, partial(sick, what="oom", count=1, heap_mib=320), 5),
     "hung-deadlock": Fault(SERVES, partial(sick, what="deadlock", count=2 * fault_app.THREADS, few=True)),
     "hung-stuck": Fault(SERVES, partial(sick, what="stuck", count=2 * fault_app.THREADS, few=True)),
+    "hung-unclear": Fault(SERVES, partial(sick, what="wait", count=2 * fault_app.THREADS, few=True)),
     "hung-stopped": Fault(
         SERVES,
         partial(
@@ -380,6 +346,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "server-silent": Fault(SERVES, off),
     "server-away": Fault(SERVES, away, 12),
+    "server-other": Fault(SERVES, deep_faults.another_key),
     "server-no-ssh": Fault(SERVES, partial(on, host=APP, do=NO_SSH, undo=SSH)),
     "system-broken": Fault(
         SERVES, partial(on, host=APP, do=f"systemctl stop liberty; {NO_SSH}", undo=f"{SSH}; {START}")

@@ -62,10 +62,16 @@ def names_the_cause(report: dict[str, Any], leaf: str) -> None:
 
 @pytest.mark.parametrize(
     ("complaint", "leaf"),
-    [("login", "network-cut"), ("db-timeout", "port-dropped"), ("login", "database-down")],
+    [
+        ("login", "network-cut"),
+        ("db-timeout", "port-dropped"),
+        ("login", "database-down"),
+        ("db-timeout", "role-locked"),
+        ("db-timeout", "role-limit"),
+    ],
 )
 def test_what_people_mend(pair: Pair, tmp_path: Path, complaint: str, leaf: str):
-    """A cable, a firewall's rule, a database that somebody stopped: found here, mended by hand."""
+    """A cable, a firewall's rule, a database or a role that somebody stopped: found here, mended by hand."""
     lab = pair.lab
     begin(lab, "nobody can log in")
     with FAULTS[leaf].inject(pair):
@@ -80,17 +86,22 @@ def test_what_people_mend(pair: Pair, tmp_path: Path, complaint: str, leaf: str)
 
 @pytest.mark.parametrize(
     ("complaint", "leaf"),
-    [("login", "liberty-dead"), *(("db-timeout", f"datasource-{what}") for what in DATASOURCES)],
+    [
+        ("login", "liberty-dead"),
+        ("db-timeout", "pool-full"),
+        *(("db-timeout", f"datasource-{what}") for what in DATASOURCES),
+    ],
 )
 def test_what_the_diagnosis_mends(pair: Pair, tmp_path: Path, complaint: str, leaf: str):
     lab = pair.lab
     begin(lab, "the database does not answer in time")
     with FAULTS[leaf].inject(pair):
+        time.sleep(FAULTS[leaf].settle)
         said = lab.run("diagnose", complaint, "--fix", "--yes", "--json")
         walks = [event for event in said.events() if event["event"] == "diagnosis"]
         assert [one["leaf"] for one in walks] == [leaf, "healthy"], said.err
         assert serving(lab)
-        report = reported(lab, tmp_path, f"{leaf}: written anew from the estate")
+        report = reported(lab, tmp_path, f"{leaf}: mended by the diagnosis")
     names_the_cause(report, leaf)
     assert report["runs"], "the mend is a run of its own"
     assert report["evidence"], "the scene was kept before it"

@@ -14,7 +14,7 @@ import confusion
 import diagnose_faults
 import pytest
 from conftest import Lab, serving
-from diagnose_faults import FAULTS, PROPERTIES, ROLE, WRONG_PASSWORD
+from diagnose_faults import FAULTS, PROPERTIES, WRONG_PASSWORD
 from fault_app import APP, RESTART
 from pair import Pair, mend
 
@@ -136,12 +136,45 @@ def test_a_deadlocked_liberty_is_restarted_and_its_threads_are_kept(pair: Pair):
 
 @pytest.mark.long
 def test_what_neither_mends_freezes_and_leaves_the_scene(pair: Pair):
-    with diagnose_faults.in_sql(pair, f"alter role {ROLE} nologin;", f"alter role {ROLE} login;"):
+    """The freeze opens an incident, which holds its run, its evidence and the news."""
+    fault = FAULTS["role-locked"]
+    pair.lab.run("incident", "close", "left by an earlier test")
+    try:
+        with fault.inject(pair):
+            time.sleep(fault.settle)
+            said = pair.lab.run("diagnose", "db-timeout", "--fix", "--yes", "--json")
+            assert said.code == 1, said.err
+            assert "kept off" in pair.lab.ok("fence", "status", APP).out
+        told = next(event for event in said.events() if event["event"] == "frozen")
+        state = json.loads(pair.lab.ok("incident", "show", "--json").out)
+        assert told["incident"] == state["incident"]
+        assert "role-locked" in state["findings"]
+        assert state["runs"]
+        happened = {(event["event"], event.get("what") or event.get("kind")) for event in state["events"]}
+        assert {("attached", "diagnosis"), ("attached", "evidence"), ("notice", "frozen")} <= happened
+        pair.lab.ok("start")
+        assert serving(pair.lab)
+    finally:
+        pair.lab.run("incident", "close", "a test of the diagnosis")
+
+
+@pytest.mark.long
+def test_a_server_that_users_log_in_to_is_not_stopped(pair: Pair):
+    """A wrong password on the disk that Liberty has not read: wrong, and nobody feels it yet."""
+    with diagnose_faults.on(
+        pair,
+        APP,
+        f"cp -a {PROPERTIES} {PROPERTIES}.kept; sed -i '{WRONG_PASSWORD}' {PROPERTIES}",
+        f"[ ! -e {PROPERTIES}.kept ] || mv {PROPERTIES}.kept {PROPERTIES}",
+    ):
+        began = pair.on(APP, "systemctl show --property=ExecMainStartTimestamp liberty")
+        found = walk(pair.lab, "db-timeout")
+        assert (found["leaf"], found["served"]) == ("datasource-password", True), told(found)
         said = pair.lab.run("diagnose", "db-timeout", "--fix", "--yes", "--json")
-        assert said.code == 1, said.err
-        assert "kept off" in pair.lab.ok("fence", "status", APP).out
-    pair.lab.ok("start")
-    assert serving(pair.lab)
+        assert said.code == 3, said.out
+        assert said.events()[-1]["error"] == "users-served"
+        assert pair.on(APP, "systemctl show --property=ExecMainStartTimestamp liberty") == began
+    assert walk(pair.lab, "db-timeout")["healthy"]
 
 
 @pytest.mark.long

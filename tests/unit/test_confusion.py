@@ -46,6 +46,12 @@ def test_every_fault_has_its_row_and_each_is_a_leaf() -> None:
     assert set(rows()) <= set(trees().leaves)
 
 
+def test_what_is_not_injected_has_a_reason_and_every_leaf_is_one_or_the_other() -> None:
+    assert injected() | set(confusion.NOT_INJECTED) == set(trees().leaves)
+    assert not injected() & set(confusion.NOT_INJECTED)
+    assert all(len(why) > 40 for why in confusion.NOT_INJECTED.values())
+
+
 def test_the_matrix_is_diagonal_and_not_too_old() -> None:
     today = datetime.now(UTC).date()
     for name, row in rows().items():
@@ -68,7 +74,9 @@ def test_a_row_tells_what_was_right_and_what_was_not() -> None:
     for named in ("lock-idle", "lock-idle", "pool-full"):
         matrix.add("lock-idle", "login", named)
     row = {"lock-idle": {**matrix.rows()["lock-idle"], "commit": "abc", "date": "2026-11-25"}}
-    assert confusion.page(row).endswith("| `lock-idle` | login | 3 | 2 | `pool-full` 1 | abc, 2026-11-25 |\n")
+    told = confusion.page(row)
+    assert "| `lock-idle` | login | 3 | 2 | `pool-full` 1 | abc, 2026-11-25 |\n" in told
+    assert told.count("| `look-again` |") == 1
 
 
 def test_only_a_whole_diagonal_row_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

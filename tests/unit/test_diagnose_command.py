@@ -3,71 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from check_world import healthy
-from click.testing import CliRunner, Result
+from diagnose_run import Run, World, run, world
 from diagnose_world import APP, NOT_READY, WORLDS, well
 
 from rmc_dr import diagnosis, response
 from rmc_dr.check.seen import Answer, HostSeen
-from rmc_dr.cli.common import Context
-from rmc_dr.cli.diagnose import diagnose
-from rmc_dr.diagnose.sight import Sight
 from rmc_dr.diagnose.tree import trees, walk
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate, Secrets
 from rmc_dr.incident import record
-from rmc_dr.model import Plan, Stage
-from rmc_dr.service import Served
 
-Run = Callable[..., Result]
-DONE = Served("run", {APP: True}, {APP: "open"}, "healthy")
-PLAN = Plan("restart", "lab", (Stage("quiesce", "stages/quiesce.yml", 3, False),))
-
-
-class World:
-    """The sights one after another, and what was carried out."""
-
-    def __init__(self, estate: Estate) -> None:
-        self.estate = estate
-        self.sights: list[Sight] = [well(estate)]
-        self.did: list[tuple[str, dict[str, Any]]] = []
-
-    def are(self, *leaves: str) -> World:
-        self.sights = [WORLDS[leaf][1](well(self.estate)) for leaf in leaves]
-        return self
-
-    def look(self, _estate: Estate, _host: Any) -> Sight:
-        return self.sights.pop(0) if len(self.sights) > 1 else self.sights[0]
-
-    def act(self, what: str) -> Callable[..., Served]:
-        def done(_estate: Estate, _listeners: Any, **given: Any) -> Served:
-            self.did.append((what, given))
-            return DONE
-
-        return done
-
-
-@pytest.fixture
-def world(ours: Estate, monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World(ours)
-    monkeypatch.setattr(diagnosis, "look", world.look)
-    monkeypatch.setattr(diagnosis, "GREEN_SECONDS", 0.2)
-    monkeypatch.setattr(diagnosis, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(diagnosis.service, "restart", world.act("restart"))
-    monkeypatch.setattr(diagnosis.service, "stop", world.act("stop"))
-    monkeypatch.setattr(diagnosis.service, "plan_restart", lambda *_words, **_given: PLAN)
-    monkeypatch.setattr(diagnosis.service, "plan_stop", lambda *_words, **_given: PLAN)
-    return world
-
-
-@pytest.fixture
-def run(ours: Estate, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(Context, "estate", lambda _self: ours)
-    return lambda *words: CliRunner().invoke(diagnose, list(words), obj=Context(), standalone_mode=False)
+__all__ = ["run", "world"]  # pytest finds them here
 
 
 def test_a_healthy_estate(run: Run, world: World) -> None:
@@ -161,21 +111,6 @@ def test_a_mend_that_does_not_help_says_so(run: Run, world: World) -> None:
     world.are("application-stale")
     assert run("login", "--fix", "--yes").return_value == 1
     assert len(world.did) == 1
-
-
-def test_neither_network_nor_datasource_freezes_keeps_the_scene_and_tells(
-    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(diagnosis, "addresses", lambda _estate: ("x",))
-    monkeypatch.setattr(
-        diagnosis.notify, "send_all", lambda _to, title, text: told.append(title + text) or {}
-    )
-    world.are("role-locked")
-    done = run("db-timeout", "--fix", "--yes")
-    assert done.return_value == 1
-    assert world.did == [("stop", {"writes": True, "skip_preserve": None})]
-    assert "the application's role may not log in" in told[0]
 
 
 @pytest.mark.parametrize(
