@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -284,10 +285,66 @@ def test_a_standby_comes_from_the_newest_backup_that_its_primarys_history_holds(
             ],
         }
     ]
-    assert standby.choose(info, "77", 3, ended) == "joins"
-    assert standby.choose(info, "78", 3, ended) == "another cluster"
+    assert standby.choose(info, "77", 3, ended)["label"] == "joins"
+    assert standby.choose(info, "78", 3, ended)["label"] == "another cluster"
     assert standby.choose(info, "79", 3, ended) is None
     assert standby.choose([], "77", 3, ended) is None
+
+
+MIB = 2**20
+
+
+@given(size=st.integers(1, 2**50), replay=st.integers(0, 2**50))
+def test_a_standby_comes_from_the_backup_unless_more_wal_than_database_follows_it(
+    standby: ModuleType, size: int, replay: int
+) -> None:
+    assert standby.is_quicker(replay, size) == (replay <= size)
+
+
+def test_the_wal_behind_a_backup_reaches_to_where_the_primary_stands(standby: ModuleType) -> None:
+    backup = {"lsn": {"stop": "1/F0000000"}}
+    assert standby.to_replay(backup, standby.position("2/10000000")) == 512 * MIB
+    assert standby.to_replay(backup, standby.position("1/E0000000")) == 0, "a standby that lags was asked"
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "restored"),
+    [
+        ("0/8000100", 0, True),
+        (f"0/{0x8000100 + 40 * MIB:X}", 0, True),
+        (f"0/{0x8000101 + 40 * MIB:X}", 1, False),
+    ],
+)
+def test_patroni_is_told_to_copy_the_primary_where_that_reads_less(
+    standby: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    written: str,
+    code: int,
+    restored: bool,
+) -> None:
+    """The calls of one run, as Patroni makes it; a database of 40 MiB."""
+    info = [
+        {
+            "db": [{"id": 1, "repo-key": 1, "system-id": 77}],
+            "backup": [{**listed("F", "000000010000000000000008", "0/8000100"), "info": {"size": 40 * MIB}}],
+        }
+    ]
+    calls: list[list[str]] = []
+
+    def run(words: list[str], **_more: Any) -> Any:
+        calls.append(words)
+        said = json.dumps(info) if words[-1] == "info" else f"77|1|{written}|"
+        return SimpleNamespace(stdout=said, returncode=0)
+
+    monkeypatch.setattr(standby.subprocess, "run", run)
+    words = ["--scope=pair", "--datadir=/srv/d", "--role=replica", "--connstring=host=db1"]
+    monkeypatch.setattr("sys.argv", ["standby-from-backup", *words])
+    assert standby.main() == code
+    assert (calls[-1][-1] == "restore", "--set=F" in calls[-1]) == (restored, restored)
+    said = capfd.readouterr().err
+    assert len(said.splitlines()) == code
+    assert code == 0 or "the primary is copied instead" in said
 
 
 def test_the_playbooks_take_what_python_gives() -> None:
