@@ -113,7 +113,10 @@ class Liberty(Strict):
 
 
 class S3(Strict):
-    """The object store that backups lie in; each version of an object stays locked for ``lock_days``."""
+    """The object store that backups lie in; each version of an object stays locked for ``lock_days``.
+
+    ``bandwidth_mbit`` is what the line to it carries; None: nobody has said it.
+    """
 
     endpoint: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")
     region: str = Field(min_length=1)
@@ -121,6 +124,7 @@ class S3(Strict):
     lock_mode: Literal["COMPLIANCE", "GOVERNANCE"]
     lock_days: int = Field(ge=1, le=3650)
     quota_gib: int = Field(ge=1, le=2**20)
+    bandwidth_mbit: int | None = Field(default=None, ge=1, le=10**6)
 
 
 class EstateConfig(Strict):

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_backups import DIFF, FULL, NOW, SNAPSHOT, backup, seen
@@ -289,6 +291,33 @@ def test_a_standby_comes_from_the_newest_backup_that_its_primarys_history_holds(
     assert standby.choose(info, "78", 3, ended)["label"] == "another cluster"
     assert standby.choose(info, "79", 3, ended) is None
     assert standby.choose([], "77", 3, ended) is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "line", "processes"),
+    [(8, 0, 8), (8, 100, 1), (8, 350, 1), (8, 351, 2), (8, 1000, 3), (8, 10000, 8), (2, 1000, 2), (1, 10, 1)],
+)
+def test_no_more_processes_work_than_cores_and_line_can_feed(cores: int, line: int, processes: int) -> None:
+    tasks = yaml.safe_load((content.root() / "roles/pgbackrest/tasks/processes.yml").read_text())
+    defaults = yaml.safe_load((content.root() / "roles/pgbackrest/defaults/main.yml").read_text())
+    about = {
+        "pgbackrest_cores": {"stdout": str(cores)},
+        "pgbackrest_process_mbit": defaults["pgbackrest_process_mbit"],
+        "pgbackrest_bandwidth_mbit": line,
+    }
+    fed = jinja2.Template(tasks[-1]["vars"]["pgbackrest_fed"]).render(about)
+    chosen = jinja2.Template(tasks[-1]["ansible.builtin.set_fact"]["pgbackrest_processes"])
+    assert chosen.render({**about, "pgbackrest_fed": fed}) == str(processes)
+
+
+def test_a_line_that_nobody_described_bounds_nothing() -> None:
+    defaults = yaml.safe_load((content.root() / "roles/pgbackrest/defaults/main.yml").read_text())
+    known = jinja2.Template(defaults["pgbackrest_bandwidth_mbit"])
+    for s3, told in (({}, "0"), ({"bandwidth_mbit": None}, "0"), ({"bandwidth_mbit": 1000}, "1000")):
+        assert known.render(estate={"s3": s3}) == told
+    for role in ("pgbackrest", "verification"):
+        text = (content.root() / f"roles/{role}/templates/pgbackrest.conf.j2").read_text()
+        assert "process-max={{ pgbackrest_processes }}" in text
 
 
 MIB = 2**20
