@@ -17,8 +17,8 @@ from rmc_dr import content, secrets
 from rmc_dr.cli.common import Context
 from rmc_dr.cli.estate import estate as command
 from rmc_dr.errors import BadInput
-from rmc_dr.estate import S3, Estate, EstateConfig, Identity, Secrets, load
-from rmc_dr.estate_backup import Expect
+from rmc_dr.estate import Estate, EstateConfig, Identity, Secrets, load
+from rmc_dr.estate_backup import S3, Expect
 from rmc_dr.estate_check import check
 from rmc_dr.estate_evidence import EvidenceConfig, NetworkLog
 from rmc_dr.estate_problem import Problem
