@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from rmc_dr import content
 from rmc_dr.errors import BadInput
-from rmc_dr.estate_backup import Backup
+from rmc_dr.estate_backup import S3, Backup
 from rmc_dr.estate_evidence import EvidenceConfig
 from rmc_dr.estate_files import no_secrets, refuse_monstrous, refuse_odd_name
 from rmc_dr.estate_inspection import InspectionConfig
@@ -110,17 +110,6 @@ class Etcd(Strict):
 class Liberty(Strict):
     archive: str = Field(min_length=1)
     heap_mib: int = Field(ge=128, le=2**20)
-
-
-class S3(Strict):
-    """The object store that backups lie in; each version of an object stays locked for ``lock_days``."""
-
-    endpoint: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")
-    region: str = Field(min_length=1)
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    lock_mode: Literal["COMPLIANCE", "GOVERNANCE"]
-    lock_days: int = Field(ge=1, le=3650)
-    quota_gib: int = Field(ge=1, le=2**20)
 
 
 class EstateConfig(Strict):

@@ -1,14 +1,30 @@
-"""The part `backup` of estate.yml: how the estate is backed up, and what a restored copy must hold."""
+"""The parts `s3` and `backup` of estate.yml: where backups lie, how they are made, what a copy must hold."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from rmc_dr.strict import Strict
 
 DATABASE = r"^[a-z][a-z0-9_]{0,30}$"
+
+
+class S3(Strict):
+    """The object store that backups lie in; each version of an object stays locked for ``lock_days``.
+
+    ``bandwidth_mbit`` is what the line to it carries; None: nobody has said it.
+    """
+
+    endpoint: str = Field(pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]+)?$")
+    region: str = Field(min_length=1)
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    lock_mode: Literal["COMPLIANCE", "GOVERNANCE"]
+    lock_days: int = Field(ge=1, le=3650)
+    quota_gib: int = Field(ge=1, le=2**20)
+    bandwidth_mbit: int | None = Field(default=None, ge=1, le=10**6)
 
 
 class Expect(Strict):

@@ -241,6 +241,16 @@ def _restored_one_leads(look: Look) -> Answer:
     return _system_answers(look)
 
 
+def _verifier_is_dead(look: Look) -> Answer:
+    if look.host.reach is Reach.SYSTEM and not look.request.replaces(look.host.name):
+        return Answer(
+            False,
+            _("{host} runs its own system again").format(host=look.host.name),
+            _('Nothing needs a rebuild. Close the run: `rmc-dr runs abandon last --reason "..."`.'),
+        )
+    return _same_machine(look)
+
+
 _PAIR_ANEW: dict[str, Callable[[Look], Answer]] = {
     "living": _nothing_lives,
     "fence": _nothing_lives,
@@ -274,6 +284,13 @@ GATES: dict[str, dict[str, Callable[[Look], Answer]]] = {
         "converge": _system_answers,
         "replicate": _start,
         "verify": _start,
+    },
+    "rebuild-verifier": {
+        "living": _verifier_is_dead,
+        "fence": _verifier_is_dead,
+        "reinstall": _reinstall,
+        "converge": _system_answers,
+        "verify": _system_answers,
     },
     "restore-database": {
         "safety": _nobody_else_leads,

@@ -18,8 +18,9 @@ from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.kit.manifest import Manifest
-from rmc_dr.model import Check, PairState, Plan, Request, Stage
+from rmc_dr.model import Check, HostObservation, PairState, Plan, Reach, Request, Stage
 from rmc_dr.observe.hosts import observe_host
+from rmc_dr.observe.inspection import observe_inspection
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.observe.repository import observe_store
@@ -29,6 +30,7 @@ from rmc_dr.plans import (
     rebuild_appserver,
     rebuild_dbserver,
     rebuild_estate,
+    rebuild_verifier,
     restore_database,
     wanted,
     with_hosts,
@@ -36,7 +38,18 @@ from rmc_dr.plans import (
 from rmc_dr.plans.machine import member, refuse_shared_identity
 from rmc_dr.plans.moment import LATEST
 from rmc_dr.plans.restore_database import GivenUp
-from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, newest_run, read, runs
+from rmc_dr.record import (
+    Event,
+    Journal,
+    RunState,
+    RunSummary,
+    find,
+    local_lock,
+    new_run_id,
+    newest_run,
+    read,
+    runs,
+)
 from rmc_dr.runner import end_leftovers
 from rmc_dr.verify import verify
 
@@ -46,6 +59,8 @@ RULES = {
     rebuild_dbserver.NAME: (rebuild_dbserver.GROUP, rebuild_dbserver.decide),
     restore_database.NAME: (restore_database.GROUP, restore_database.decide),
 }
+# What is asked of the estate, and of the verification host after it.
+FOR_VERIFIER = ("accept_expired_kit", "skip_preserve", "break_lock", "replace_healthy")
 
 
 def make_plan(estate: Estate, request: Request) -> Plan:
@@ -55,6 +70,8 @@ def make_plan(estate: Estate, request: Request) -> Plan:
             estate.host(name)
     if request.plan in rebuild_estate.GROUPS:
         return _plan_of_many(estate, request)
+    if request.plan == rebuild_verifier.NAME:
+        return _plan_of_verifier(estate, request)
     group, decide = RULES[request.plan]
     host = member(estate, request.target, group)
     refuse_shared_identity(estate, host)
@@ -75,6 +92,57 @@ def _plan_of_many(estate: Estate, request: Request) -> Plan:
         return rebuild_estate.decide(
             estate, _stages(estate, request), request, seen, pair.result(), stored.result()
         )
+
+
+def _plan_of_verifier(estate: Estate, request: Request) -> Plan:
+    host = member(estate, request.target, rebuild_verifier.GROUP)
+    refuse_shared_identity(estate, host)
+    seen = observe_host(estate, host)
+    return rebuild_verifier.decide(
+        estate, _stages(estate, request), request, seen, copy_stands=_copy_stands(estate, seen)
+    )
+
+
+def _copy_stands(estate: Estate, seen: HostObservation) -> bool:
+    """Whether a backup stands on the host to be looked into; of one that is dead nobody looks any more."""
+    inspection = observe_inspection(estate) if seen.reach is Reach.SYSTEM else None
+    return inspection is not None and inspection.state == "stands"
+
+
+def plan_verifier(estate: Estate, before: Request) -> tuple[Plan, Request] | None:
+    """The rebuild of the verification host that follows a rebuild of the whole estate. Raises as `make_plan`.
+
+    None where ``before`` was of something else, where the estate has no such host, and where it lives.
+    """
+    hosts = estate.group(rebuild_verifier.GROUP)
+    if before.plan != "rebuild-estate" or not hosts:
+        return None
+    options = {key: before.options[key] for key in FOR_VERIFIER if before.options.get(key)}
+    request = Request(rebuild_verifier.NAME, hosts[0].name, options)
+    try:
+        return make_plan(estate, request), request
+    except Refused as error:
+        if error.code == "healthy-host":
+            return None
+        raise
+
+
+def start_verifier(estate: Estate, before: Request, listeners: Sequence[Listener]) -> str | None:
+    """Rebuild the verification host once the estate is; the run's id, or None as `plan_verifier`.
+
+    A run of its own: the users work by then, and their recovery time has ended. Raises what `start` raises.
+    """
+    try:
+        found = plan_verifier(estate, before)
+        return None if found is None else start(estate, *found, listeners)
+    except Error as error:
+        error.add(_("The estate itself is recovered, and its users are let in."))
+        raise
+
+
+def request_of(run_id: str, given: Mapping[str, str]) -> Request:
+    """What a run was asked for, and what was given when it went on."""
+    return _request(RunState.of(read(find(run_id))), given)
 
 
 def _stages(estate: Estate, request: Request) -> tuple[Stage, ...]:
@@ -160,7 +228,7 @@ def resume(
             "accept_expired_kit": accept_expired_kit,
             "without_files": without_files,
         }
-        request = _request(run, {key: value for key, value in given.items() if value})
+        request = _request(run.state, {key: value for key, value in given.items() if value})
         reason = request.options.get("accept_expired_kit")
         manifest = kit_verify.verify(estate, reason)
         _refuse_other_kit(run, manifest)
@@ -244,9 +312,9 @@ def _prove(estate: Estate, plan: Plan, journal: Journal) -> Sequence[Check]:
     return verify(estate, hosts, journal.path / "verify.xml")
 
 
-def _request(run: RunSummary, given: Mapping[str, str]) -> Request:
+def _request(state: RunState, given: Mapping[str, str]) -> Request:
     """What was asked for when the run began, but for what is given anew."""
-    return Request(run.state.plan, run.state.target, {**run.state.about.get("options", {}), **given})
+    return Request(state.plan, state.target, {**state.about.get("options", {}), **given})
 
 
 def _refuse_other_kit(run: RunSummary, manifest: Manifest) -> None:

@@ -62,6 +62,7 @@ def plan_title(name: str) -> str:
     return {
         "rebuild-appserver": _("Rebuild of the application server"),
         "rebuild-dbserver": _("Rebuild of a database host"),
+        "rebuild-verifier": _("Rebuild of the verification host"),
         "rebuild-estate": _("Rebuild of the whole estate"),
         "rebuild-pair": _("Rebuild of the database pair from the backup"),
         "restore-database": _("Restore of the database"),

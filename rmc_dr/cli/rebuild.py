@@ -103,8 +103,20 @@ def dbserver(context: Context, /, host: str, **options: Any) -> None:
     rebuild_by_plan(context, "rebuild-dbserver", host, **options)
 
 
+@rebuild.command(help=_("Reinstall the verification host, its data partition included, and prove it."))
+@click.argument("host")
+@_replace_healthy
+@_options
+@pass_context
+def verifier(context: Context, /, host: str, **options: Any) -> None:
+    rebuild_by_plan(context, "rebuild-verifier", host, **options)
+
+
 @rebuild.command(
-    help=_("Reinstall every database host and application server; bring all data back from the store.")
+    help=_(
+        "Reinstall every database host and application server; bring all data back from the store. The "
+        "verification host follows, once users are let in, unless it lives."
+    )
 )
 @_without_files
 @_replace_healthy_each
@@ -140,12 +152,44 @@ def rebuild_by_plan(
     request = Request(plan_name, target, {key: value for key, value in options.items() if value})
     plan = story.make_plan(estate, request)
     show_plan(context, plan)
+    _show_verifier(context, request)
     if plan_only:
         story.prove_kit(estate, request)
         return
     confirm(target, yes)
     run_id = story.start(estate, plan, request, listeners(context))
     _say_recovered(context, run_id)
+    _rebuild_verifier_after(context, request)
+
+
+def _show_verifier(context: Context, request: Any) -> None:
+    """Print the plan of the verification host behind the estate's; a refusal is only told."""
+    from rmc_dr import rebuild as story
+    from rmc_dr.errors import Error
+
+    try:
+        found = story.plan_verifier(context.estate(), request)
+    except Error as error:
+        if context.json:
+            click.echo(
+                _json_line({"event": "verifier-refused", "error": error.code, "message": error.message})
+            )
+        else:
+            said = _("The verification host would not be rebuilt: {reason}").format(reason=error.message)
+            context.console.print(f"{said}\n  {error.hint}", markup=False)
+        return
+    if found:
+        if not context.json:
+            context.console.print(_("Then, with the users at work, the verification host:"))
+        show_plan(context, found[0])
+
+
+def _rebuild_verifier_after(context: Context, before: Any) -> None:
+    from rmc_dr import rebuild as story
+
+    run_id = story.start_verifier(context.estate(), before, listeners(context))
+    if run_id is not None:
+        _say_recovered(context, run_id)
 
 
 @click.command(help=_("Look again and finish the estate's open run."))
@@ -167,6 +211,9 @@ def resume(
     context.json = as_json or context.json
     run_id = story.resume(context.estate(), listeners(context), break_lock, accept_expired_kit, without_files)
     _say_recovered(context, run_id)
+    given = {"break_lock": break_lock, "accept_expired_kit": accept_expired_kit}
+    before = story.request_of(run_id, {key: value for key, value in given.items() if value})
+    _rebuild_verifier_after(context, before)
 
 
 def listeners(context: Context) -> list[Any]:
@@ -243,3 +290,7 @@ def _say_recovered(context: Context, run_id: str) -> None:
             target=state.target, minutes=minutes, run=run_id
         )
     )
+    if state.plan == "rebuild-verifier":
+        context.console.print(
+            _("Its work: `rmc-dr backup verify`, tonight by its timer: `rmc-dr schedule status`.")
+        )

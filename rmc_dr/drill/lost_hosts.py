@@ -1,4 +1,4 @@
-"""Both database hosts, or all hosts, lose their disks with all data: the store brings them back."""
+"""Both database hosts, or all but the store, lose their disks with all data: the store brings them back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class LostHosts:
     def __init__(self, estate: Estate, name: str, say: Say, listeners: Sequence[rebuild.Listener]) -> None:
         self.estate, self.name = estate, name
         self._say, self._listeners = say, listeners
-        self._names = [host.name for host in hosts_of(estate, f"rebuild-{name}")]
+        self._request = Request(f"rebuild-{name}", estate.name)
+        last = estate.group("verifier") if name == "estate" else []
+        self._names = [host.name for host in (*hosts_of(estate, self._request.plan), *last)]
         self._files_until = float("inf")
         self._broke_time = 0.0
         have_a_backup(estate, say)
@@ -46,7 +48,7 @@ class LostHosts:
             faults.break_host(self.estate, name, self.how)
 
     def recover(self, scene: Scene) -> Recovery:  # noqa: ARG002 a rebuild measures itself
-        run = rebuild_from_store(self.estate, f"rebuild-{self.name}", self._listeners)
+        run = rebuild_from_store(self.estate, self._request.plan, self._listeners)
         return Recovery(
             run,
             RunState.of(read(find(run))).rto_seconds or 0.0,
@@ -56,7 +58,8 @@ class LostHosts:
         )
 
     def mend(self) -> None:
-        """A rebuild leaves nothing broken."""
+        """Of an estate the verification host comes last, with the users at work, as in earnest."""
+        rebuild.start_verifier(self.estate, self._request, self._listeners)
 
 
 def rebuild_from_store(estate: Estate, plan_name: str, listeners: Sequence[rebuild.Listener]) -> str:

@@ -12,7 +12,8 @@ from typing import get_args
 
 from rmc_dr.backups.surroundings import FULL_SHARE, SKEW_SECONDS, Room
 from rmc_dr.errors import BadInput
-from rmc_dr.estate import S3, Estate
+from rmc_dr.estate import Estate
+from rmc_dr.estate_backup import S3
 from rmc_dr.i18n import _
 from rmc_dr.model import Check
 from rmc_dr.store import endpoint, probes

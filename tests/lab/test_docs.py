@@ -66,6 +66,9 @@ ELSEWHERE = {
         for name in ("primary", "dbserver", "pair", "estate", "slip", "ransom")
     },
     "rmc-dr rebuild dbserver db2 --yes": "tests/lab/test_rebuild_dbserver.py::test_a_dead_standby[wipe]",
+    "rmc-dr rebuild verifier verify1 --yes": (
+        "tests/lab/test_rebuild_verifier.py::test_a_blank_host_comes_back_and_proves_the_backups"
+    ),
     "rmc-dr rebuild appserver --fence-method credential": (
         "tests/lab/test_replacement.py::test_replacement_hardware_is_taken_in"
     ),

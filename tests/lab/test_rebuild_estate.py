@@ -71,8 +71,9 @@ def back(pair: Pair) -> dict[str, Any]:
 def test_a_lost_estate_comes_back_from_kit_and_store(pair: Pair):
     identifier = pair.look()["seen"]["nodes"][0]["system_identifier"]
     label = json.loads(pair.lab.ok("backup", "run", "--database", "--json", timeout=600).out)["label"]
-    lose(pair, "app1", "db1", "db2")
-    plan = pair.lab.ok("rebuild", "estate", "--plan", "--json").events()[0]
+    lose(pair, "app1", "db1", "db2", "verify1")
+    plan, after = pair.lab.ok("rebuild", "estate", "--plan", "--json").events()
+    assert (after["name"], after["target"]) == ("rebuild-verifier", "verify1")
     assert plan["options"]["restore_set"] == label
     assert label in " ".join(plan["restores"])
     told = {stage["name"]: stage["hosts"] for stage in plan["stages"]}
@@ -83,7 +84,12 @@ def test_a_lost_estate_comes_back_from_kit_and_store(pair: Pair):
     facts = [event["hosts"] for event in said.events() if event.get("event") == "facts"]
     restored = next(hosts["db1"]["restore"] for hosts in facts if "restore" in hosts.get("db1", {}))
     assert restored["backup"] == label
-    assert "Newest write restored" in pair.lab.ok("report", "run", "last").out
+    runs = [event["run_id"] for event in said.events() if event.get("event") == "run-started"]
+    ends = [event for event in said.events() if event.get("event") == "run-finished"]
+    assert [end["outcome"] for end in ends] == ["recovered", "recovered"]
+    assert "Newest write restored" in pair.lab.ok("report", "run", runs[0]).out
+    assert "verify1" in pair.lab.ok("report", "run", runs[1]).out
+    pair.lab.ok("verify", "verifier")
     aside = pair.on("store1", "ls -d /var/lib/etcd/pair.before-*").split()
     assert len(aside) == 1, "the witness' old data is kept, and no older copy of it"
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from role_module import program
 from test_backups import DIFF, FULL, NOW, SNAPSHOT, backup, seen
 
 from rmc_dr import backup as story
@@ -210,22 +208,6 @@ def test_nothing_expires_while_the_backups_are_not_well(estate: Estate, stage: S
     assert stage.played == []
 
 
-def loaded(path: str) -> ModuleType:
-    """A program of a role, as a module."""
-    spec = importlib.util.spec_from_loader("program", SourceFileLoader("program", str(content.root() / path)))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def standby() -> ModuleType:
-    """The program by which Patroni makes a standby."""
-    return loaded("roles/pgbackrest/files/standby-from-backup")
-
-
 @given(
     st.dictionaries(
         st.sampled_from("abc"),
@@ -249,45 +231,10 @@ def test_a_sweep_takes_only_what_was_hidden_long_ago(
             )
             if index and ages[index - 1][0] > days:
                 expected.add(name)
-    swept = loaded("roles/store/module_utils/store_hidden.py").long_hidden(versions, NOW, days)
+    swept = program("roles/store/module_utils/store_hidden.py").long_hidden(versions, NOW, days)
     taken = {version["VersionId"] for version in swept}
     assert len(taken) == len(expected)
     assert not any(version["IsLatest"] for version in versions if version["VersionId"] in taken)
-
-
-def listed(label: str, wal: str, lsn: str, *, base: int = 1, error: bool = False) -> dict[str, Any]:
-    return {
-        "label": label,
-        "database": {"id": base, "repo-key": 1},
-        "archive": {"stop": wal},
-        "lsn": {"stop": lsn},
-        "error": error,
-    }
-
-
-def test_a_standby_comes_from_the_newest_backup_that_its_primarys_history_holds(standby: ModuleType) -> None:
-    history = [
-        "00000003.history|1\t0/5000000\tno recovery target specified",
-        "2\t0/9000000\tno recovery target",
-    ]
-    ended = standby.forks(history)
-    assert ended == {1: 0x5000000, 2: 0x9000000}
-    info = [
-        {
-            "db": [{"id": 1, "repo-key": 1, "system-id": 77}, {"id": 2, "repo-key": 1, "system-id": 78}],
-            "backup": [
-                listed("first", "000000010000000000000004", "0/4000100"),
-                listed("joins", "000000020000000000000008", "0/8000100"),
-                listed("beyond the fork", "00000002000000000000000A", "0/A000100"),
-                listed("damaged", "00000003000000000000000B", "0/B000100", error=True),
-                listed("another cluster", "00000003000000000000000C", "0/C000100", base=2),
-            ],
-        }
-    ]
-    assert standby.choose(info, "77", 3, ended) == "joins"
-    assert standby.choose(info, "78", 3, ended) == "another cluster"
-    assert standby.choose(info, "79", 3, ended) is None
-    assert standby.choose([], "77", 3, ended) is None
 
 
 def test_the_playbooks_take_what_python_gives() -> None:

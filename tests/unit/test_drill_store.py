@@ -51,10 +51,13 @@ def story(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_of_an_estate_the_attachments_are_saved_and_every_disk_goes(estate: Estate, story: list[Any]):
     drill = lost_hosts.LostHosts(estate, "estate", quiet, [])
-    assert drill.host == "app1, db1, db2"
+    assert drill.host == "app1, db1, db2, verify1"
     drill.break_()
     recovery = drill.recover(SCENE)
-    assert story == ["files saved", "app1 blank", "db1 blank", "db2 blank", ("rebuild-estate", "lab", {})]
+    blank = [f"{host} blank" for host in ("app1", "db1", "db2", "verify1")]
+    assert story == ["files saved", *blank, ("rebuild-estate", "lab", {})]
+    drill.mend()
+    assert story[-1] == ("rebuild-verifier", "verify1", {}), "with the users at work, and not in their RTO"
     assert recovery.broke_time is not None
     interval = estate.config.backup.archive_seconds + stored.PUSH_SECONDS
     assert recovery.broke_time - recovery.writes_until == pytest.approx(interval)
@@ -65,6 +68,7 @@ def test_of_a_pair_no_attachment_may_be_lost(estate: Estate, story: list[Any]):
     drill = lost_hosts.LostHosts(estate, "pair", quiet, [])
     drill.break_()
     recovery = drill.recover(SCENE)
+    drill.mend()
     assert story == ["db1 blank", "db2 blank", ("rebuild-pair", "lab", {})]
     assert recovery.files_until == float("inf")
     assert recovery.rto_seconds == 60

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from rmc_dr import content, secrets
 from rmc_dr.cli.common import Context
 from rmc_dr.cli.estate import estate as command
+from rmc_dr.errors import BadInput
 from rmc_dr.estate import Estate, EstateConfig, Identity, Secrets, load
-from rmc_dr.estate_backup import Expect
+from rmc_dr.estate_backup import S3, Expect
 from rmc_dr.estate_check import check
 from rmc_dr.estate_evidence import EvidenceConfig, NetworkLog
 from rmc_dr.estate_problem import Problem
@@ -280,6 +281,11 @@ def test_what_was_only_copied_is_named_in_one_line(whole):
         ("liberty", {"heap_mib": 10**9}),
         ("s3", {"lock_days": 10**6}),
         ("s3", {"quota_gib": 10**12}),
+        ("s3", {"bandwidth_mbit": 0}),
+        ("s3", {"bandwidth_mbit": -100}),
+        ("s3", {"bandwidth_mbit": 10**9}),
+        ("s3", {"bandwidth_mbit": "1 Gbit/s"}),
+        ("s3", {"bandwidth_mbit": float("inf")}),
         ("backup", {"keep_full": 10**6}),
         ("backup", {"max_age_hours": 10**7}),
         ("backup", {"sample": 10**9}),
@@ -290,6 +296,24 @@ def test_a_number_that_nobody_means_is_refused(estate, part, values):
     raw[part] = {**raw[part], **values}
     with pytest.raises(ValidationError):
         EstateConfig.model_validate(raw)
+
+
+def test_a_line_to_the_store_need_not_be_described(estate):
+    assert estate.config.s3.bandwidth_mbit is None
+    raw = estate.config.s3.model_dump()
+    assert S3.model_validate({**raw, "bandwidth_mbit": 1000}).bandwidth_mbit == 1000
+
+
+def test_a_line_that_cannot_be_is_named_by_its_key(tmp_path, monkeypatch):
+    inventory = tmp_path / "mycentre"
+    shutil.copytree(EXAMPLE, inventory)
+    file = inventory / "group_vars/all/estate.yml"
+    text = file.read_text()
+    assert "    # bandwidth_mbit: 1000\n" in text, "the example explains it"
+    file.write_text(text.replace("    # bandwidth_mbit: 1000\n", "    bandwidth_mbit: 0\n"))
+    with pytest.raises(BadInput) as wrong:
+        load(inventory)
+    assert (wrong.value.code, "estate.s3.bandwidth_mbit" in wrong.value.message) == ("estate-invalid", True)
 
 
 @pytest.mark.parametrize("expect", [{"min": float("-inf")}, {"equals": float("nan")}, {"min": 2, "max": 1}])

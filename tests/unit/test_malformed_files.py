@@ -70,6 +70,7 @@ def inventories(draw: st.DrawFn) -> tuple[Any, Any]:
     settings_, hosts = (
         yaml.safe_load((LAB / name).read_text()) for name in ("group_vars/all/estate.yml", "hosts.yml")
     )
+    settings_["estate"]["s3"]["bandwidth_mbit"] = 1000  # which the lab leaves out
     if draw(st.booleans()):
         return spoiled(draw, settings_), hosts
     return settings_, spoiled(draw, hosts)

@@ -24,6 +24,7 @@ CASES = [
     ("rebuild-appserver", {"target": "app1", "fence_method": "credential"}),
     ("rebuild-dbserver", {"target": "db1"}),
     ("rebuild-dbserver", {"target": "db2"}),
+    ("rebuild-verifier", {"target": "verify1"}),
     ("rebuild-estate", {"restore_on": "db1"}),
     ("rebuild-pair", {"restore_on": "db1"}),
 ]

@@ -202,7 +202,8 @@ def test_a_scene_is_left_only_with_a_reason_that_the_run_keeps(estate: Estate, a
 @pytest.mark.parametrize(
     "plan",
     [
-        "rebuild-appserver", "rebuild-dbserver", "rebuild-estate", "rebuild-pair", "restore-database",
+        "rebuild-appserver", "rebuild-dbserver", "rebuild-verifier", "rebuild-estate", "rebuild-pair",
+        "restore-database",
         "stop", "stop-writes", "db-failover", "db-reinit", "db-switchover",
     ],
 )  # fmt: skip

@@ -38,7 +38,55 @@ def test_each_healthy_host_is_named_by_itself(asked: list[Any]):
     words = ["--replace-healthy", "db1", "--replace-healthy", "app1", "--without-files", "burnt"]
     assert call("rebuild", "estate", *words, "--plan").exit_code == 0
     options = {"replace_healthy": "db1,app1", "without_files": "burnt"}
-    assert asked == [Request("rebuild-estate", "lab", options)]
+    after = Request("rebuild-verifier", "verify1", {"replace_healthy": "db1,app1"})
+    assert asked == [Request("rebuild-estate", "lab", options), after]
+
+
+def test_the_verification_host_follows_the_estate(asked: list[Any], monkeypatch: pytest.MonkeyPatch):
+    """Its plan is shown before anybody says yes, and it begins when the estate's run has ended."""
+    monkeypatch.setattr(
+        "rmc_dr.cli.rebuild._say_recovered", lambda _context, run: asked.append(f"said {run}")
+    )
+    said = call("rebuild", "estate", "--yes")
+    assert said.exit_code == 0
+    assert said.output.count("From the backup F") == 2
+    assert "with the users at work, the verification host" in said.output
+    names = [one.plan if isinstance(one, Request) else one for one in asked]
+    assert names == [
+        "rebuild-estate", "rebuild-verifier", "begun", "said a-run",
+        "rebuild-verifier", "begun", "said a-run",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--plan"], ["--plan", "--json"]])
+def test_a_verification_host_that_is_refused_holds_no_estate_up(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, words: list[str]
+):
+    def make(_estate: Estate, request: Request) -> Plan:
+        if request.plan == "rebuild-verifier":
+            raise Refused("foreign-machine", "Another machine answers there.", "Find out.")
+        return PLAN
+
+    monkeypatch.setattr(rebuild, "make_plan", make)
+    said = call("rebuild", "estate", *words)
+    assert (said.exit_code, "Another machine answers there." in said.output) == (0, True)
+
+
+def test_a_resumed_rebuild_of_the_estate_goes_on_to_the_verification_host(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("rmc_dr.cli.rebuild._say_recovered", lambda *_: None)
+    monkeypatch.setattr(
+        rebuild, "request_of", lambda _run, given: Request("rebuild-estate", "lab", {**given})
+    )
+    assert call("resume", "--accept-expired-kit", "agreed").exit_code == 0
+    assert asked[1:] == [Request("rebuild-verifier", "verify1", {"accept_expired_kit": "agreed"}), "begun"]
+
+
+def test_a_verification_host_is_named(asked: list[Any]):
+    assert call("rebuild", "verifier").exit_code != 0
+    assert call("rebuild", "verifier", "verify1", "--plan").exit_code == 0
+    assert asked == [Request("rebuild-verifier", "verify1", {})]
 
 
 def test_the_plan_says_what_the_data_comes_from(asked: list[Any]):

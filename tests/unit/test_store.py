@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from rmc_dr import tls
 from rmc_dr.errors import BadInput
-from rmc_dr.estate import S3, Estate, EstateConfig
+from rmc_dr.estate import Estate, EstateConfig
+from rmc_dr.estate_backup import S3
 from rmc_dr.store import check, endpoint, knock, probes, words
 from rmc_dr.store.attempt import Attempt, Unanswered, attempt
 from rmc_dr.store.client import connect
