@@ -7,6 +7,7 @@ from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Attempt, Expected, RoleSeen, Sessions, Sight, Source
 from rmc_dr.i18n import _
 from rmc_dr.pair import Name, verdict
+from rmc_dr.retold import retold
 
 WAITING_SECONDS = 3.0  # a lock that keeps a session waiting for so long is held, not only passed on
 TORN = (Name.SPLIT_BRAIN, Name.DIVERGED)
@@ -28,7 +29,7 @@ def connect(sight: Sight) -> Reply:
     if wrong.trouble:
         return Reply(
             UNKNOWN,
-            _("the datasource {id} could not be read: {why}").format(id=wrong.id, why=wrong.trouble),
+            _("the datasource {id} could not be read: {why}").format(id=wrong.id, why=retold(wrong.trouble)),
         )
     best = _best(wrong)
     if best is None:
@@ -80,7 +81,7 @@ def _told(attempt: Attempt | None) -> str:
     where = f"{attempt.host}:{attempt.port}"
     if attempt.stands:
         return _("{where} let the datasource in, in {ms:.0f} ms").format(where=where, ms=attempt.ms)
-    said = " ".join(part for part in (attempt.sqlstate, attempt.said or attempt.why) if part)
+    said = " ".join(part for part in (attempt.sqlstate, retold(attempt.said or attempt.why)) if part)
     step = {
         "resolve": _("its name leads nowhere"),
         "connect": _("no connection"),

@@ -17,6 +17,7 @@ from rmc_dr.check.roads import Wanted
 from rmc_dr.check.seen import Activity, Answer, Facts, Health, Reached, Seen
 from rmc_dr.estate import Estate
 from rmc_dr.estate_limits import Thresholds
+from rmc_dr.retold import retold
 
 Found = TypeVar("Found")
 
@@ -205,7 +206,9 @@ class Sight:
         known = {**self.seen.errors, **(self.facts.errors if self.facts else {}), **self.errors}
         if self.inside:
             known |= self.inside.errors
-        return "; ".join(f"{part}: {known[part]}" for part in parts if part in known) or ", ".join(parts)
+        return "; ".join(f"{part}: {retold(known[part])}" for part in parts if part in known) or ", ".join(
+            parts
+        )
 
 
 def expected(estate: Estate) -> dict[str, Expected]:

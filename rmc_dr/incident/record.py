@@ -6,6 +6,7 @@ The schema: docs/incident-record.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rmc_dr.errors import Error, Locked, Refused
 from rmc_dr.history import Event
 from rmc_dr.i18n import _
 from rmc_dr.incident.history import IncidentState
+from rmc_dr.journal import NAME
 from rmc_dr.journals import Journals
 from rmc_dr.names import the_one
 
@@ -75,9 +77,22 @@ def create(estate: str, secrets: Iterable[str], about: Mapping[str, Any]) -> str
     with locks.only_one(lock, "incident-locked", busy):
         _refuse_second(estate)
         name = JOURNALS.new()
-        with held(name, secrets) as journal:
-            journal.append("incident-opened", incident=name, estate=estate, **about)
+        try:
+            with held(name, secrets) as journal:
+                journal.append("incident-opened", incident=name, estate=estate, **about)
+        except (Error, OSError):
+            _forget(name)
+            raise
     return name
+
+
+def _forget(name: str) -> None:
+    """Take the folder of one that never began away: on a full disk a watch tries again at each look."""
+    journal = folder_of(name) / NAME
+    with suppress(OSError):
+        if not journal.exists() or not journal.stat().st_size:
+            journal.unlink(missing_ok=True)
+            folder_of(name).rmdir()
 
 
 def _refuse_second(estate: str) -> None:

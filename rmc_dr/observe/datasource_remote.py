@@ -241,7 +241,8 @@ def attempt(
     except ssl.SSLCertVerificationError as error:
         said["said"] = f"certificate: {error.verify_message}"[:200]
     except OSError as error:
-        said.update(why=why(error), said=(str(error) or type(error).__name__)[:200])
+        words = error.args[0] if len(error.args) == 1 else error  # an SSLError of one word prints a tuple
+        said.update(why=why(error), said=(str(words) or type(error).__name__)[:200])
     said["ms"] = round((time.monotonic() - began) * 1000, 1)
     return said
 

@@ -23,6 +23,7 @@ from rmc_dr.report.document import (
 from rmc_dr.report.held import agreed, day, measured, signatures, when
 from rmc_dr.report.inspection_advice import Advice, advice
 from rmc_dr.report.inspection_parts import capacity_section, kept_sections, machine_sections
+from rmc_dr.retold import retold
 from rmc_dr.rounds.compare import Compared, by_weight, compare
 from rmc_dr.rounds.facts import Facts, Risk, Weight
 from rmc_dr.rounds.history import Inspection, Item, Mark
@@ -242,7 +243,7 @@ def _tick(item: Item, mark: Mark | None) -> Tick:
 
 
 def _unseen(read: _Read) -> Section:
-    rows = [Row((what, why), Tone.OPEN) for what, why in sorted(read.facts.unseen.items())]
+    rows = [Row((what, retold(why)), Tone.OPEN) for what, why in sorted(read.facts.unseen.items())]
     return Section(_("What could not be seen"), [Table((_("What"), _("Why")), rows, _("nothing"))])
 
 

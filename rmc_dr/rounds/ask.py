@@ -9,6 +9,7 @@ import subprocess
 
 from rmc_dr import ssh
 from rmc_dr.estate import Estate, Host
+from rmc_dr.i18n import _
 from rmc_dr.rounds.told import Told, read
 
 TIMEOUT_SECONDS = 30
@@ -55,8 +56,9 @@ def ask(estate: Estate, host: Host) -> Told:
     try:
         done = ssh.ask(estate, host, question(estate, host), TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"no answer within {TIMEOUT_SECONDS} s") from None
+        raise TimeoutError(_("no answer within {seconds} s").format(seconds=TIMEOUT_SECONDS)) from None
     told = read(done.stdout)
     if not told.packages:
-        raise OSError(" ".join(done.stderr.split())[-200:] or f"ssh ended with {done.returncode}")
+        ended = _("ssh ended with {code}").format(code=done.returncode)
+        raise OSError(" ".join(done.stderr.split())[-200:] or ended)
     return told

@@ -32,12 +32,14 @@ MAY_BE_PURE = {
     "pair",
     "plans",
     "prometheus",
+    "retold",
     "diagnose",
     "timeline",
 }
 # Of triage only what looks and what watches touches anything; what is asked and judged does not.
 PURE_TRIAGE = {
     "check.confirm",
+    "check.contract",
     "check.findings",
     "check.judge",
     "check.judge_hosts",
