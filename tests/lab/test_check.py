@@ -246,7 +246,8 @@ def test_a_watch_raises_what_is_confirmed_and_clears_what_is_over(pair: Pair, ca
     assert said.code == 0, said.out
     (incident,) = {event["incident"] for event in said.events() if event["code"] == "pair-standby-down"}
     shown = json.loads(calm.ok("incident", "show", incident, "--json").out)
-    assert (shown["class"], shown["findings"]) == ("general", ["standby-lost"])
+    assert shown["class"] == "general"
+    assert "standby-lost" in shown["findings"]
 
 
 def test_a_watch_opens_an_incident_and_one_that_was_killed_opens_no_second(
@@ -271,6 +272,7 @@ def test_a_watch_opens_an_incident_and_one_that_was_killed_opens_no_second(
         for _time in range(2):
             watching = subprocess.Popen(
                 [*words, *textfile],
+                env=calm.env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
