@@ -189,8 +189,7 @@ def send_news(estate: Estate, text: str) -> str | None:
     """Send bad news to whom the vault names, if anybody; returns which of them could not be reached."""
     with speaking(estate.config.language):
         title = titled(estate.config.centre, _("the backups need somebody"))
-    reached = notify.send_all(addresses(estate), title, text)
-    return ", ".join(to for to, ok in reached.items() if not ok) or None
+    return notify.unreached(addresses(estate), title, text)
 
 
 def plan_expiry(estate: Estate) -> Keeping:

@@ -91,16 +91,20 @@ class Journals(Generic[State]):
 
     def every(self) -> Iterator[tuple[str, State | None, str]]:
         """Each name, newest first, with its state, or None and why its journal cannot be believed."""
-        folder = content.STATE / self.folder
-        for path in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ():
-            if not (path / NAME).is_file():
-                continue
+        for name in self.names():
             try:
-                found = self._scan(path.name)
+                found = self._scan(name)
                 if found.events or found.bad:  # else a power cut came before its first line: it never began
-                    yield path.name, self._state(path.name, found), ""
+                    yield name, self._state(name, found), ""
             except Error as error:
-                yield path.name, None, error.message
+                yield name, None, error.message
+
+    def names(self) -> list[str]:
+        """Each that has a journal, newest first, whatever is in it."""
+        folder = content.STATE / self.folder
+        if not folder.is_dir():
+            return []
+        return sorted((path.name for path in folder.iterdir() if (path / NAME).is_file()), reverse=True)
 
     def _take(self, descriptor: int, name: str) -> None:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -61,6 +61,11 @@ def send_all(addresses: Sequence[str], title: str, text: str) -> dict[str, bool]
         return dict(zip(known, taken, strict=True))
 
 
+def unreached(addresses: Sequence[str], title: str, text: str) -> str | None:
+    """Send to all; the labels of those that did not take it, None where each did."""
+    return ", ".join(to for to, ok in send_all(addresses, title, text).items() if not ok) or None
+
+
 def _hush() -> None:
     """Apprise, and what it sends with, log receivers with all their words."""
     for name in ("apprise", "urllib3", "requests"):

@@ -17,12 +17,11 @@ from rmc_dr.errors import Locked
 from rmc_dr.history import Event
 from rmc_dr.i18n import _
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.incident.record import append, incidents
+from rmc_dr.incident.record import STALE, append, incidents
 
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(hours=1)
 GROWTH = 4
-STALE = timedelta(hours=24)  # older news is of no use to anybody
 PATIENCE_SECONDS = 300.0
 LOOK_SECONDS = 1.0
 LOCK = "notify-{estate}.lock"

@@ -25,9 +25,10 @@ BOOTED = Path("/run/systemd/system")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TIME = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
 DELAY_MINUTES = 20  # spread, so that several estates do not ask one store at the same moment
+ACCURACY_SECONDS = 5  # systemd's own is a minute, as long as the shortest period
 GRACE = timedelta(hours=2)
 DAY = timedelta(days=1)
-TEN = timedelta(minutes=10)
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ JOBS = (
     Job("expire", "expiry of old backups", "backup expire --yes", 7 * DAY, "expire"),
     Job("verify", "nightly verification of the backups", "backup verify", DAY, "verify", WHOLE),
     Job("watch", "look for bad news of the backups", "backup status --notify", DAY, None, tells=True),
-    Job("incident", "look at the clocks of an open incident", "incident watch", TEN, None, (), "*:0/10", "0"),
+    Job("incident", "look at the clocks of an open incident", "incident watch", MINUTE, None, (), "*:*", "0"),
 )  # fmt: skip
 
 
@@ -154,6 +155,7 @@ def _timer(estate: str, job: Job, calendar: str) -> str:
             f"OnCalendar={calendar}",
             "Persistent=true",
             f"RandomizedDelaySec={job.spread}",
+            f"AccuracySec={ACCURACY_SECONDS}s",
             "",
             "[Install]",
             "WantedBy=timers.target",

@@ -183,5 +183,14 @@ def lsn(position: int | None) -> str:
 
 def printable(text: object) -> str:
     """A host's words on one line, without anything that could steer a terminal."""
-    flat = " ".join(str(text).split())
-    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign for sign in flat)
+    return harmless(" ".join(str(text).split()))
+
+
+def harmless(text: str) -> str:
+    """The same in its own lines: nothing that could steer a terminal, line ends and tabs aside."""
+    if text.isprintable():
+        return text
+    return "".join(
+        "�" if sign not in "\n\t" and unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign
+        for sign in text
+    )

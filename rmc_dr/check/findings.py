@@ -34,7 +34,9 @@ AREAS = {
 VERIFY = "rmc-dr verify {group}"
 PAIR = "rmc-dr db status"
 BACKUP = "rmc-dr backup status"
-# What to type next; "" where the way is in the runbook alone.
+DIAGNOSE = "rmc-dr diagnose appserver"
+# What to type next; "" where the way is in the runbook alone. It only looks, or keeps the scene before it
+# changes anything: `start` does not, `restart` and the mend of a diagnosis do.
 NEXT = {
     "nothing-answers": "",
     "host-silent": "rmc-dr power status {host}",
@@ -71,9 +73,9 @@ NEXT = {
     "connections-short": "",
     "lock-waits": "",
     "wal-room": BACKUP,
-    "liberty-down": "rmc-dr start",
-    "liberty-mute": VERIFY,
-    "liberty-hung": "rmc-dr restart --writes",
+    "liberty-down": DIAGNOSE,
+    "liberty-mute": DIAGNOSE,
+    "liberty-hung": DIAGNOSE,
     "users-fenced": "rmc-dr fence status {host}",
     "application-not-ready": VERIFY,
     "login-fails": VERIFY,

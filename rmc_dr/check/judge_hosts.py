@@ -10,6 +10,7 @@ from rmc_dr.check.roads import Wanted
 from rmc_dr.check.seen import Answer, Facts, HostSeen, Seen, Way
 from rmc_dr.estate_limits import Above, Thresholds
 from rmc_dr.i18n import _
+from rmc_dr.spoken import spoken
 from rmc_dr.words import size
 
 OURS = 3  # so many hosts that agree against this machine's clock are right
@@ -155,7 +156,7 @@ def _failed(seen: Seen, wanted: Wanted, facts: Facts) -> Iterator[Finding]:
 
 def _unseen(wanted: Wanted, facts: Facts) -> Iterator[Finding]:
     if facts.errors:
-        said = "; ".join(f"{what}: {why}" for what, why in sorted(facts.errors.items())[:3])
+        said = "; ".join(f"{what}: {spoken(why)}" for what, why in sorted(facts.errors.items())[:3])
         text = _("{count} parts of {host} could not be looked at: {said}").format(
             count=len(facts.errors), host=wanted.name, said=said
         )

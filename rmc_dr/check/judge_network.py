@@ -16,6 +16,7 @@ from rmc_dr.check.roads import CONTROL
 from rmc_dr.check.seen import Answer, Facts, Ping, Reached, Seen, Way
 from rmc_dr.estate_limits import Thresholds
 from rmc_dr.i18n import _
+from rmc_dr.spoken import spoken
 
 UP = (Answer.SYSTEM, Answer.REFUSED, Answer.UNREADABLE)
 Pair = tuple[str, str]
@@ -237,7 +238,7 @@ def _tls(seen: Seen, found: Broken) -> Iterator[Finding]:
             continue
         where = _("this machine") if source == CONTROL else source
         text = _("{source} reaches port {port} ({service}) of {to}, but TLS fails: {said}").format(
-            source=where, port=port, service=service, to=to, said=reached.tls
+            source=where, port=port, service=service, to=to, said=spoken(reached.tls)
         )
         yield Finding(Level.CRITICAL, "tls-fails", Area.NETWORK, to, text, f"{service} {port}")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from rmc_dr.backups import Level
-from rmc_dr.check.confirm import Key, Rule, Watch
+from rmc_dr.check.confirm import Alarm, Key, Rule, Watch
 from rmc_dr.check.findings import Finding
 from rmc_dr.check.judge import blind, judge
 from rmc_dr.check.seen import Seen
@@ -39,12 +39,16 @@ class Eyes:
     canceled: Callable[[], bool]
 
 
-def watch(eyes: Eyes, rule: Rule, every_seconds: float, looks: int | None = None) -> Watch:
+def watch(
+    eyes: Eyes, rule: Rule, every_seconds: float, looks: int | None = None, known: Iterable[Finding] = ()
+) -> Watch:
     """Look every so many seconds, until it is canceled or as often as ``looks`` says.
 
-    A look that could not be taken says nothing: it neither raises nor clears.
+    A look that could not be taken says nothing: it neither raises nor clears. ``known`` are alarms that
+    were raised before this watch began: they are not raised again, and cleared as its own are.
     """
-    state, last = Watch(rule), dict[Key, Finding]()
+    last = {one.key: one for one in known}
+    state = Watch(rule, dict.fromkeys(last, Alarm(raised=True)))
     taken = 0
     while not eyes.canceled():
         began = time.monotonic()

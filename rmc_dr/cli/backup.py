@@ -120,13 +120,16 @@ def status(context: Context, /, tell: bool, as_json: bool) -> None:
     from rmc_dr import schedule
     from rmc_dr.backups import Level, level
     from rmc_dr.errors import Error
+    from rmc_dr.words import printable
 
     try:
         estate = context.estate()
         seen = story.look(estate)
         found = story.judge(estate, seen, schedule.late(estate))
     except Error as error:
-        click.echo(_("BACKUP {level}: {said}").format(level=Level.UNKNOWN.name, said=error.message))
+        click.echo(
+            _("BACKUP {level}: {said}").format(level=Level.UNKNOWN.name, said=printable(error.message))
+        )
         sys.exit(int(Level.UNKNOWN))
     worst = level(found)
     if tell and worst is not Level.OK:
@@ -143,7 +146,7 @@ def status(context: Context, /, tell: bool, as_json: bool) -> None:
         context.emit({"level": worst.name, "remarks": remarks, "at": seen.at})
     else:
         said = "; ".join(remark.text for remark in found) or _well(seen)
-        click.echo(_("BACKUP {level}: {said}").format(level=worst.name, said=said))
+        click.echo(_("BACKUP {level}: {said}").format(level=worst.name, said=printable(said)))
     sys.exit(int(worst))
 
 

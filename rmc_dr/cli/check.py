@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rmc_dr.cli.check_page import Textfile, next_step, plain
+from rmc_dr.cli.check_watch import watch
 from rmc_dr.cli.common import Context, pass_context, with_estate
 from rmc_dr.i18n import _
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from rmc_dr.check.confirm import Rule
     from rmc_dr.check.findings import Finding
     from rmc_dr.check.seen import Seen
-    from rmc_dr.check.watch import News
     from rmc_dr.estate import Estate
 
 UNKNOWN = 3
@@ -77,17 +78,16 @@ def check(
     context.json = as_json or context.json
     rule = _rule(confirm)
     if watching:
-        return _watch(context, rule, every, looks, textfile)
+        return watch(context, rule, every, looks, Textfile(textfile))
     if as_line:
-        return _line(context, textfile)
+        return _line(context, Textfile(textfile))
     estate, seen, found = _look(context)
-    if textfile:
-        _write(textfile, estate, seen, found)
+    written = Textfile(textfile).write(estate, seen, found)
     if context.json:
         _print_json(context, estate, seen, found)
     else:
         _print(context, estate, seen, found)
-    return int(bool(found))
+    return int(bool(found) or not written)
 
 
 def _rule(confirm: str) -> Rule:
@@ -123,7 +123,7 @@ def _look(context: Context) -> tuple[Estate, Seen, list[Finding]]:
     return estate, seen, judge(seen, estate.config.check)
 
 
-def _line(context: Context, textfile: Path | None) -> int:
+def _line(context: Context, textfile: Textfile) -> int:
     from rmc_dr.errors import Error
 
     try:
@@ -136,17 +136,9 @@ def _line(context: Context, textfile: Path | None) -> int:
     from rmc_dr.backups import level
     from rmc_dr.check.monitoring import nagios
 
-    if textfile:
-        _write(textfile, estate, seen, found)
     click.echo(nagios(found, seen.seconds))
+    textfile.write(estate, seen, found)
     return int(level(found))
-
-
-def _write(path: Path, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
-    from rmc_dr.check.monitoring import prometheus
-    from rmc_dr.files import write_atomically
-
-    write_atomically(path, prometheus(seen, found, estate.name), 0o644)
 
 
 def _print_json(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
@@ -156,19 +148,10 @@ def _print_json(context: Context, estate: Estate, seen: Seen, found: Sequence[Fi
         {
             "estate": estate.name,
             "level": level(found).name,
-            "findings": [_plain(seen, finding) for finding in found],
+            "findings": [plain(seen, finding) for finding in found],
             "seen": asdict(seen),
         }
     )
-
-
-def _plain(seen: Seen, finding: Finding) -> dict[str, object]:
-    return {**asdict(finding), "level": finding.level.name, "next": _next(seen, finding)}
-
-
-def _next(seen: Seen, finding: Finding) -> str:
-    host = seen.wanted.get(finding.host)
-    return finding.next(host.group if host else "")
 
 
 def _print(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding]) -> None:
@@ -206,65 +189,9 @@ def _print(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding
             count=len(found), hosts=len(seen.hosts), seconds=seen.seconds
         )
     )
-    command = _next(seen, found[0])
+    command = next_step(seen, found[0])
     if command:
         console.print(_("Next: {command}").format(command=with_estate(command)), markup=False)
     console.print(
         _("What {code} means and what to do: {page}").format(code=found[0].code, page=RUNBOOK), markup=False
     )
-
-
-def _watch(context: Context, rule: Rule, every: float, looks: int | None, textfile: Path | None) -> int:
-    from rmc_dr.check.look import look
-    from rmc_dr.check.watch import Eyes, watch
-    from rmc_dr.estate import with_new_secrets
-    from rmc_dr.exclusive import canceled_by_signal
-
-    estate = context.estate()
-
-    def tell(news: News) -> None:
-        if textfile:
-            _write(textfile, estate, news.seen, news.found)
-        _tell(context, estate, news)
-
-    with canceled_by_signal() as canceled:
-        eyes = Eyes(
-            look=lambda: look(with_new_secrets(estate)),
-            limits=estate.config.check,
-            tell=tell,
-            stumbled=lambda error: click.echo(f"{error.message} {error.hint}", err=True),
-            canceled=canceled,
-        )
-        state = watch(eyes, rule, every, looks)
-    return int(bool(state.raised))
-
-
-def _tell(context: Context, estate: Estate, news: News) -> None:
-    """Print what is new, and send it to whom the estate names; a sender that fails ends no watch."""
-    from rmc_dr.backup import send_news
-
-    for word, findings in (("raised", news.raised), ("cleared", news.cleared)):
-        if not findings:
-            continue
-        if context.json:
-            _print_events(context, news, word, findings)
-        else:
-            for line in _lines(estate, word, findings):
-                click.echo(line)
-        if failed := send_news(estate, "\n".join([*_lines(estate, word, findings), ""])):
-            click.echo(_("The bad news could not be sent: {said}").format(said=failed), err=True)
-
-
-def _print_events(context: Context, news: News, word: str, findings: Sequence[Finding]) -> None:
-    for finding in findings:
-        context.emit_event(word, {"at": news.seen.at.isoformat(), **_plain(news.seen, finding)})
-
-
-def _lines(estate: Estate, word: str, findings: Sequence[Finding]) -> list[str]:
-    from rmc_dr.words import printable
-
-    head = {
-        "raised": _("Something is wrong with {estate}, confirmed:"),
-        "cleared": _("Over at {estate}, confirmed:"),
-    }[word]
-    return [head.format(estate=estate.name), *(f"{one.code}: {printable(one.text)}" for one in findings)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from rmc_dr.cli.click_words import lend_catalogue
 from rmc_dr.cli.terminal import make_ready
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.i18n import _
+from rmc_dr.words import harmless, printable
 
 if TYPE_CHECKING:  # loaded when used: --help should answer at once
     from collections.abc import Callable
@@ -45,9 +47,9 @@ class Context:
 
     @cached_property
     def console(self) -> Console:
-        from rich.console import Console
+        from rmc_dr.cli.harmless import HarmlessConsole
 
-        return Console(highlight=False, soft_wrap=True)
+        return HarmlessConsole(highlight=False, soft_wrap=True)
 
     @cached_property
     def _estate(self) -> Estate:
@@ -158,11 +160,11 @@ def teller(context: Context) -> Callable[..., None]:
         if context.json:
             return
         if event == "task" and fields.get("status") == "started":
-            context.console.print(f"  {fields['task']}", style="dim")
+            context.console.print(f"  {printable(fields['task'])}", style="dim", markup=False)
         elif event == "stage":
             context.console.print(stage_title(str(fields["name"])))
         elif event == "note":
-            context.console.print(f"  {fields['text']}", markup=False)
+            context.console.print(f"  {printable(fields['text'])}", markup=False)
         elif event == "progress":
             done, total = fields["done"], fields["total"]
             context.console.print(
@@ -205,7 +207,7 @@ class Group(click.Group):
             click.echo(_("Given up. Nothing more is done."), err=True)
             sys.exit(5)
         except click.ClickException as error:
-            error.show()
+            _say_misuse(error)
             sys.exit(error.exit_code)
         except BrokenPipeError:
             _forget_output()
@@ -226,6 +228,13 @@ def _end(error: Error) -> NoReturn:
         _forget_output()
     say_error(error)
     sys.exit(int(error.exit_code))
+
+
+def _say_misuse(error: click.ClickException) -> None:
+    """Click's own words repeat what was typed."""
+    said = io.StringIO()
+    error.show(said)
+    click.echo(harmless(said.getvalue()), nl=False, err=True)
 
 
 def _forget_output() -> None:
@@ -263,9 +272,10 @@ def _unforeseen(error: Exception) -> Error:
 
 
 def say_error(error: Error) -> None:
+    """An error for people. What was typed, and what hosts said, may be in it: it steers no terminal."""
     mark = click.style(_("Error:"), fg="red", bold=True)
-    click.echo(f"{mark} {error.message}", err=True)
-    click.echo(_("Hint:") + f" {with_estate(error.hint)}", err=True)
+    click.echo(f"{mark} {printable(error.message)}", err=True)
+    click.echo(_("Hint:") + f" {printable(with_estate(error.hint))}", err=True)
 
 
 def with_estate(text: str) -> str:

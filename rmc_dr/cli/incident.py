@@ -216,13 +216,14 @@ def findings(context: Context, /, as_json: bool) -> None:
 )
 @pass_context
 def watch(context: Context, /) -> None:
-    from rmc_dr import response
-    from rmc_dr.incident.record import incidents
-    from rmc_dr.incident.words import news_alarm
+    from rmc_dr.incident.record import awake
 
-    if not any(one.state.open or _lately(one.state) for one in incidents()):
+    if not awake(datetime.now(UTC)):
         context.console.print(_("No incident is open."))
         return
+    from rmc_dr import response
+    from rmc_dr.incident.words import news_alarm
+
     _bound()
     for alarm in response.watch(context.estate()):
         context.console.print(news_alarm(alarm))
@@ -262,13 +263,6 @@ def _bound() -> None:
     import signal
 
     signal.alarm(LONGEST_SECONDS)
-
-
-def _lately(state: IncidentState) -> bool:
-    """Whether it was closed so lately that its news may still wait."""
-    from rmc_dr.outbox import STALE
-
-    return state.closed is not None and datetime.now(UTC) - state.closed < STALE
 
 
 def _moment(context: Context, text: str | None) -> datetime | None:

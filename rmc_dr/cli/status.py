@@ -25,14 +25,15 @@ def status(context: Context) -> None:
     from rmc_dr.observe.hosts import observe_host
     from rmc_dr.rebuild import pair_state
     from rmc_dr.record import newest_run
+    from rmc_dr.words import printable
 
     try:
         estate = context.estate()
     except BadInput as error:
         if error.code != "no-inventory":
             raise
-        click.echo(error.message)
-        click.echo(with_estate(error.hint))
+        click.echo(printable(error.message))
+        click.echo(printable(with_estate(error.hint)))
         return
     pair = pair_state(estate).verdict
     hosts = [observe_host(estate, host) for host in estate.group("appserver")]

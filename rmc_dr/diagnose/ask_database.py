@@ -5,9 +5,9 @@ from __future__ import annotations
 from rmc_dr.diagnose.ask_server import application
 from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Attempt, Expected, RoleSeen, Sessions, Sight, Source
-from rmc_dr.diagnose.spoken import known, spoken, way_word
 from rmc_dr.i18n import _
 from rmc_dr.pair import Name, verdict
+from rmc_dr.spoken import known, spoken, way_word
 
 WAITING_SECONDS = 3.0  # a lock that keeps a session waiting for so long is held, not only passed on
 TORN = (Name.SPLIT_BRAIN, Name.DIVERGED)

@@ -6,8 +6,8 @@ from rmc_dr.check.judge_hosts import percent, reached_by
 from rmc_dr.check.seen import Answer, FileSystem, Way
 from rmc_dr.diagnose.question import UNKNOWN, Reply, question, unseen
 from rmc_dr.diagnose.sight import Served, Sight
-from rmc_dr.diagnose.spoken import spoken
 from rmc_dr.i18n import _
+from rmc_dr.spoken import spoken
 from rmc_dr.words import size
 
 LIBERTY = "liberty.service"

@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from rmc_dr.check.judge_network import Broken, broken
 from rmc_dr.check.roads import Wanted
 from rmc_dr.check.seen import Activity, Answer, Facts, Health, Reached, Seen
-from rmc_dr.diagnose.spoken import spoken
 from rmc_dr.estate import Estate
 from rmc_dr.estate_limits import Thresholds
+from rmc_dr.spoken import spoken
 
 Found = TypeVar("Found")
 

@@ -6,7 +6,10 @@ The schema: docs/incident-record.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rmc_dr import content, locks
@@ -14,8 +17,12 @@ from rmc_dr.errors import Error, Locked, Refused
 from rmc_dr.history import Event
 from rmc_dr.i18n import _
 from rmc_dr.incident.history import IncidentState
+from rmc_dr.journal import NAME
 from rmc_dr.journals import Journals
 from rmc_dr.names import the_one
+
+STALE = timedelta(hours=24)  # older news is of no use to anybody
+CLOSING = b'"event": "incident-closed"'  # as a line holds it; within a text its quotes would be escaped
 
 
 @dataclass(frozen=True)
@@ -75,9 +82,22 @@ def create(estate: str, secrets: Iterable[str], about: Mapping[str, Any]) -> str
     with locks.only_one(lock, "incident-locked", busy):
         _refuse_second(estate)
         name = JOURNALS.new()
-        with held(name, secrets) as journal:
-            journal.append("incident-opened", incident=name, estate=estate, **about)
+        try:
+            with held(name, secrets) as journal:
+                journal.append("incident-opened", incident=name, estate=estate, **about)
+        except (Error, OSError):
+            _forget(name)
+            raise
     return name
+
+
+def _forget(name: str) -> None:
+    """Take the folder of one that never began away: on a full disk a watch tries again at each look."""
+    journal = folder_of(name) / NAME
+    with suppress(OSError):
+        if not journal.exists() or not journal.stat().st_size:
+            journal.unlink(missing_ok=True)
+            folder_of(name).rmdir()
 
 
 def _refuse_second(estate: str) -> None:
@@ -106,6 +126,26 @@ def incidents() -> Iterator[Summary]:
     """Every incident on this machine, newest first; one that cannot be read is said so."""
     for name, state, damaged in JOURNALS.every():
         yield Summary(name, state or IncidentState(incident=name), damaged)
+
+
+def awake(now: datetime) -> bool:
+    """Whether an incident on this machine is open, or was closed so lately that its news may still wait.
+
+    Asked every minute for years: what has long been closed is not read line by line.
+    """
+    for name in JOURNALS.names():
+        with suppress(Error, OSError):
+            if _asleep(folder_of(name) / NAME, now):
+                continue
+            state = read(name)
+            if state.open or (state.closed is not None and now - state.closed < STALE):
+                return True
+    return False
+
+
+def _asleep(journal: Path, now: datetime) -> bool:
+    untouched = now.timestamp() - journal.stat().st_mtime > STALE.total_seconds()
+    return untouched and CLOSING in journal.read_bytes()
 
 
 def _newest(estate: str) -> Summary | None:

@@ -111,6 +111,8 @@ def _attached(event: Event) -> str:
             return _("diagnosis {tree} of {host}: {leaf}").format(
                 tree=field.get("tree", "?"), host=field.get("host", "?"), leaf=field.get("leaf", "?")
             )
+        case "alarm":
+            return alarm_said(event)
         case "report":
             kind = field.get("kind", "")
             title = {"incident": _("Incident report"), "progress": _("Progress report")}.get(kind, kind)
@@ -120,6 +122,14 @@ def _attached(event: Event) -> str:
                 entries=field.get("entries", "?"), first=field.get("first_error") or _("none in this window")
             )
     return f"{field.pop('what')}: {said_by_fields(event)}"
+
+
+def alarm_said(event: Event) -> str:
+    """An alarm of the watch by its code, which docs/runbooks/check.md explains."""
+    host, code = printable(event.get("host") or ""), printable(event.get("code", "?"))
+    named = f"{code} ({host})" if host else code
+    over = event.get("state") == "over"
+    return (_("alarm is over: {alarm}") if over else _("alarm: {alarm}")).format(alarm=named)
 
 
 def said_by_fields(event: Event) -> str:

@@ -150,6 +150,11 @@ def news_alarm(alarm: Alarm) -> str:
     )
 
 
+def news_watch(over: bool, alarms: str) -> str:
+    """An alarm of the watch, raised or over."""
+    return (_("Alarm is over: {alarms}") if over else _("Alarm: {alarms}")).format(alarms=alarms)
+
+
 def news_stage(plan: str, event: Event) -> str:
     """How a stage ended, or the run."""
     if event.event == "run-finished":

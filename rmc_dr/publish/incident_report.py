@@ -11,7 +11,7 @@ from rmc_dr.incident.clocks import Reading, Standing
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Topic
-from rmc_dr.incident.told import as_document, said_by_fields, tell
+from rmc_dr.incident.told import alarm_said, as_document, said_by_fields, tell
 from rmc_dr.incident.words import (
     class_word,
     duty,
@@ -231,7 +231,8 @@ def _clocks(facts: Facts) -> Table:
 
 
 def _findings(facts: Facts) -> Table:
-    """What was classified, what checks and diagnoses attached, and what a run's checks found wrong."""
+    """What was classified, what diagnoses and the watch of `check` attached, and what a run's checks found
+    wrong. A look of `check` itself attaches nothing: it only reads."""
     state = facts.state
     rows = [
         Row([local(event.time, state), _("classified"), findings_said(event.get("findings") or ())])
@@ -251,6 +252,8 @@ def _findings(facts: Facts) -> Table:
 
 def _attached(event: Event) -> tuple[str, str]:
     """Where a finding comes from, and what it says: a diagnosis in the words of its leaf."""
+    if event.get("what") == "alarm":
+        return _("watch"), alarm_said(event)
     leaf = trees().leaves.get(str(event.get("leaf")))
     if event.get("what") != "diagnosis" or leaf is None:
         return str(event.get("what")), said_by_fields(event)

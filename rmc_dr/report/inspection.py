@@ -26,6 +26,7 @@ from rmc_dr.report.inspection_parts import capacity_section, kept_sections, mach
 from rmc_dr.rounds.compare import Compared, by_weight, compare
 from rmc_dr.rounds.facts import Facts, Risk, Weight
 from rmc_dr.rounds.history import Inspection, Item, Mark
+from rmc_dr.spoken import spoken
 
 TONES: Mapping[Weight, Tone] = {"critical": Tone.BAD, "unknown": Tone.OPEN, "warning": Tone.WARN}
 
@@ -242,7 +243,7 @@ def _tick(item: Item, mark: Mark | None) -> Tick:
 
 
 def _unseen(read: _Read) -> Section:
-    rows = [Row((what, why), Tone.OPEN) for what, why in sorted(read.facts.unseen.items())]
+    rows = [Row((what, spoken(why)), Tone.OPEN) for what, why in sorted(read.facts.unseen.items())]
     return Section(_("What could not be seen"), [Table((_("What"), _("Why")), rows, _("nothing"))])
 
 

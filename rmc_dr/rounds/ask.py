@@ -58,5 +58,6 @@ def ask(estate: Estate, host: Host) -> Told:
         raise TimeoutError(f"no answer within {TIMEOUT_SECONDS} s") from None
     told = read(done.stdout)
     if not told.packages:
-        raise OSError(" ".join(done.stderr.split())[-200:] or f"ssh ended with {done.returncode}")
+        ended = f"ssh ended with {done.returncode}"
+        raise OSError(" ".join(done.stderr.split())[-200:] or ended)
     return told

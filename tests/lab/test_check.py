@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Lab
+from conftest import INVENTORY, RMC_DR, Lab
 from pair import Pair, mend
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
@@ -36,6 +37,25 @@ def pair(lab: Lab) -> Iterator[Pair]:
     mend(lab)
     yield Pair(lab)
     mend(lab)
+
+
+@pytest.fixture
+def calm(lab: Lab) -> Iterator[Lab]:
+    """The lab without an open incident, before and after: a watch opens one."""
+    lab.run("incident", "close", "left by an earlier test")
+    yield lab
+    lab.run("incident", "close", "the end of a test")
+
+
+def within(seconds: float, true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def until_well(lab: Lab) -> None:
+    within(60, lambda: not {one["code"] for one in look(lab)} & {"liberty-down", *USERS})
 
 
 def look(lab: Lab, *, backups: bool = False) -> list[dict[str, Any]]:
@@ -207,7 +227,7 @@ def test_a_dead_host_costs_its_timeout_once(pair: Pair):
     assert said.out.startswith(f"RMC-DR CRITICAL: host-silent: {pair.standby} ")
 
 
-def test_a_watch_raises_what_is_confirmed_and_clears_what_is_over(pair: Pair, tmp_path: Path):
+def test_a_watch_raises_what_is_confirmed_and_clears_what_is_over(pair: Pair, calm: Lab, tmp_path: Path):
     textfile = tmp_path / "check.prom"
     words = ("check", "--watch", "--json", "--every", "3", "--confirm", "2/3", "--looks", "16")
     pair.on(pair.standby, "systemctl stop patroni")
@@ -224,6 +244,55 @@ def test_a_watch_raises_what_is_confirmed_and_clears_what_is_over(pair: Pair, tm
         ("cleared", pair.standby),
     ]
     assert said.code == 0, said.out
+    (incident,) = {event["incident"] for event in said.events() if event["code"] == "pair-standby-down"}
+    shown = json.loads(calm.ok("incident", "show", incident, "--json").out)
+    assert shown["class"] == "general"
+    assert "standby-lost" in shown["findings"]
+
+
+def test_a_watch_opens_an_incident_and_one_that_was_killed_opens_no_second(
+    pair: Pair, calm: Lab, tmp_path: Path
+):
+    """No terminal, and no room for the textfile: the alarm is in the record all the same."""
+    words = (str(RMC_DR), "-i", str(INVENTORY), "check", "--watch", "--every", "3", "--confirm", "2/3")
+    textfile = ("--textfile", str(tmp_path / "no-such-folder" / "check.prom"))
+    before = {one["incident"] for one in json.loads(calm.ok("incident", "list", "--json").out)}
+
+    def opened() -> list[dict[str, Any]]:
+        listed = json.loads(calm.ok("incident", "list", "--json").out)
+        return [one for one in listed if one["incident"] not in before]
+
+    def alarms() -> list[tuple[str, str]]:
+        document = json.loads(calm.ok("incident", "show", "--json").out)
+        told = [event for event in document["events"] if event.get("what") == "alarm"]
+        return [(event["code"], event["state"]) for event in told]
+
+    pair.on("app1", "systemctl stop liberty")
+    try:
+        for _time in range(2):
+            watching = subprocess.Popen(
+                [*words, *textfile],
+                env=calm.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            try:
+                within(60, lambda: ("liberty-down", "raised") in alarms() if opened() else False)
+                time.sleep(9)
+            finally:
+                watching.kill()
+                _out, said = watching.communicate()
+        assert said.count(b"check.prom could not be written") == 1
+    finally:
+        pair.on("app1", "systemctl start liberty")
+    assert [one["class"] for one in opened()] == ["critical"]
+    assert alarms().count(("liberty-down", "raised")) == 1
+    until_well(pair.lab)
+    calm.run("check", "--watch", "--every", "1", "--confirm", "2/3", "--looks", "6")
+    assert ("liberty-down", "over") in alarms()
+    assert opened()[0]["closed"] is None, "a person closes it"
 
 
 def test_a_look_leaves_nothing_on_the_hosts(pair: Pair):

@@ -30,26 +30,10 @@ from rmc_dr.store.knock import Knock
 Run = Callable[..., Result]
 
 
-class Told:
-    """What the estate's command was handed."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def send(self, _estate: Estate, text: str) -> None:
-        self.texts.append(text)
-
-
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    told = Told()
-    monkeypatch.setattr(backup, "send_news", told.send)
-    return told
-
-
-@pytest.fixture
-def run(estate: Estate, monkeypatch: pytest.MonkeyPatch, told: Told) -> Run:
+def run(ours: Estate, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command, with these looks one after another."""
+    estate = ours
     monkeypatch.setattr(Context, "estate", lambda _self: estate)
 
     def call(*words: str, seen: Seen | Error | list[Seen]) -> Result:
@@ -161,26 +145,21 @@ def test_prometheus_hears_of_a_dead_host(estate: Estate) -> None:
     assert 'rmc_dr_check_host_up{estate="lab",host="db2"} 0.000' in prometheus(seen, [], "lab")
 
 
-def test_a_watch_tells_once_when_it_begins_and_when_it_is_over(
-    run: Run, estate: Estate, ill: Seen, told: Told
+def test_a_textfile_that_cannot_be_written_costs_nothing_else(
+    run: Run, estate: Estate, ill: Seen, tmp_path: Path
 ) -> None:
-    well = healthy(estate)
-    done = run("--watch", "--every", "1", "--confirm", "1/1", "--looks", "3", seen=[ill, ill, well])
-    assert done.return_value == 0
-    assert done.output.splitlines() == [
-        "Something is wrong with lab, confirmed:",
-        "disk-full: the disk /srv of app1 is 99% full, 1 B are left",
-        "Over at lab, confirmed:",
-        "disk-full: the disk /srv of app1 is 99% full, 1 B are left",
-    ]
-    assert len(told.texts) == 2
-
-
-def test_a_watch_prints_events_for_machines(run: Run, ill: Seen, told: Told) -> None:
-    done = run("--watch", "--json", "--confirm", "1/1", "--looks", "1", seen=ill)
-    (event,) = [json.loads(line) for line in done.output.splitlines()]
-    assert (event["event"], event["code"], event["host"]) == ("raised", "disk-full", "app1")
-    assert done.return_value == 1, "an alarm stands"
+    """As on a full disk: Nagios has its line and code, people have theirs."""
+    nowhere = str(tmp_path / "no-such" / "check.prom")
+    said = f"{nowhere} could not be written: "
+    done = run("--nagios", "--textfile", nowhere, seen=ill)
+    assert done.return_value == 2
+    assert done.stdout.startswith("RMC-DR CRITICAL: disk-full")
+    assert said in done.stderr
+    done = run("--textfile", nowhere, seen=ill)
+    assert (done.return_value, "disk-full" in done.stdout, said in done.stderr) == (1, True, True)
+    assert run("--textfile", nowhere, seen=healthy(estate)).return_value == 1, (
+        "a job that does not do its work"
+    )
 
 
 @pytest.mark.parametrize("confirm", ["3/2", "0/1", "x", "1/2/3", "1/-1", "²/3", "1/1000"])

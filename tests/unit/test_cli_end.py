@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,56 @@ def test_a_hint_names_the_estate_where_the_operator_had_to(
 ):
     monkeypatch.setattr("sys.argv", ["rmc-dr", *typed])
     assert with_estate("Run `rmc-dr resume`, or `rmc-dr` alone; `rmc-dr lab up` makes a lab.") == told
+
+
+def on_a_terminal(program: str, *words: str) -> str:
+    """What a terminal would get: nothing between strips an escape."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], stdout=theirs, stderr=theirs, stdin=theirs, check=False
+    )
+    os.close(theirs)
+    assert done.returncode in (0, 1, 2)
+    said = b""
+    try:
+        while some := os.read(ours, 65536):
+            said += some
+    except OSError:  # the last reader of a pseudo-terminal gets EIO
+        pass
+    os.close(ours)
+    return said.decode()
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07 \u202egnp.exe\x9b31m"
+STEERS = ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys; from rmc_dr.cli.common import say_error; from rmc_dr.errors import Error; "
+        "say_error(Error('x', f'the host said {sys.argv[1]}', f'Hint {sys.argv[1]}'))",
+        "import sys; from rmc_dr.cli import main; main([f'--no-such{sys.argv[1]}'])",
+        "import sys; from rmc_dr.cli.common import Context, teller; "
+        "Context().console.print(f'the host said {sys.argv[1]}', style='red'); "
+        "from rich.table import Table; table = Table(); table.add_column('x'); "
+        "table.add_row(f'the host said {sys.argv[1]}'); Context().console.print(table)",
+    ],
+    ids=["error", "misuse", "console"],
+)
+def test_nothing_that_a_host_said_or_somebody_typed_steers_a_terminal(program: str) -> None:
+    said = on_a_terminal(program, HOSTILE)
+    assert "owned" in said
+    assert not [sign for sign in STEERS if sign in said], ascii(said)
+
+
+def test_what_a_playbook_tells_steers_no_terminal() -> None:
+    program = (
+        "import sys; from rmc_dr.cli import common; common.Context.incident_line = lambda self: None; "
+        "tell = common.teller(common.Context()); "
+        "tell('note', text=sys.argv[1]); tell('task', status='started', task='[red]' + sys.argv[1])"
+    )
+    said = on_a_terminal(program, HOSTILE)
+    assert said.count("owned") == 2
+    assert "[red]" in said
+    assert not [sign for sign in STEERS if sign in said], ascii(said)

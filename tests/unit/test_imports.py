@@ -32,12 +32,15 @@ MAY_BE_PURE = {
     "pair",
     "plans",
     "prometheus",
+    "retold",
+    "spoken",
     "diagnose",
     "timeline",
 }
 # Of triage only what looks and what watches touches anything; what is asked and judged does not.
 PURE_TRIAGE = {
     "check.confirm",
+    "check.contract",
     "check.findings",
     "check.judge",
     "check.judge_hosts",
@@ -48,12 +51,12 @@ PURE_TRIAGE = {
     "check.seen",
 }
 # A diagnosis reads the same look.
-DIAGNOSED = PURE_TRIAGE | {"check", "estate_limits", "strict", "wording", "words"}
-READERS = ("view", "notify", "incident", "report", "retold", "words")
+DIAGNOSED = PURE_TRIAGE | {"check", "estate_limits", "spoken", "strict", "wording", "words"}
+READERS = ("view", "notify", "incident", "report", "retold", "spoken", "words")
 READ = {
     "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal",
     "journals", "lines", "locks", "model", "names", "record", "redact", "releases", "report", "retold",
-    "rounds", "strict", "wording", "words",
+    "rounds", "spoken", "strict", "wording", "words",
 }  # fmt: skip
 # Of inspections only what looks at the estate, asks it and keeps what was seen touches anything.
 PURE_ROUNDS = {

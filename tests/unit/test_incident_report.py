@@ -104,6 +104,8 @@ def played(ours: Estate) -> Estate:
     way = "server=broken"
     attach.attach(ours.name, "diagnosis", tree="appserver", host="app1", leaf="system-broken", way=way)
     attach.attach(ours.name, "diagnosis", tree="appserver", host="app1", leaf="of-another-version", way=way)
+    told = {"state": "raised", "code": "liberty-down", "area": "appserver", "level": "CRITICAL"}
+    attach.attach(ours.name, "alarm", host="app1", **told)
     wal = {"newest": 50331648, "holder": "db1", "archived": 33554432, "bytes": 16777216, "least": False}
     lists = {"application": "management", "rows_without_file": 2, "files_without_row": None}
     attach.attach(ours.name, "audit", entries=9, first_error="app1 disk: gone", wal=wal, attachments=[lists])
@@ -132,6 +134,7 @@ def test_it_names_the_injected_cause_and_what_was_found(played: Estate) -> None:
         "app1: the operating system of the application server is broken. Proved: the machine is up" in found
     )
     assert "leaf: of-another-version" in found
+    assert "alarm: liberty-down (app1)" in found
     assert "the application service has stopped" in found
     assert "it runs Debian 12" in found
     assert report.data["cause"] == CAUSE

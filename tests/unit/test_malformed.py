@@ -33,6 +33,7 @@ ODD_TIMES = (
     "２０２６-11-24T02:30:00+08:00",
 )  # fmt: skip
 BLANK = ("", "  ", "\t\n")
+MARK = click.style("Error:", fg="red", bold=True)  # the one escape that is rmc-dr's own
 FOLDERS = ("/dev/null/x", "/proc/1/no-such/x", "a" * 300)
 NUMBERS = ("", "x", "-1", "1e400", "nan", "inf", "99999999999999999999")
 CHOICES = ("", "nothing-of-the-kind", "\x1b[31m", "ALL ", "0")
@@ -52,7 +53,7 @@ ODD: dict[str, tuple[str, ...]] = {
     "schedule install --full-on": ("Someday", "", "8", "\x1b"),
     "--evidence": ODD_NAMES,
     "--break-lock": BLANK,
-    "--month": ("2026-13", "november", "2026-1", "3000-01", "", "２０２６-11", "\x00"),
+    "--month": ("\x1b[2Jx", "2026-13", "november", "2026-1", "3000-01", "", "２０２６-11", "\x00"),
     "--tick": ODD_NAMES,
     "--fault": (*ODD_NAMES, "label-printers", "label-printers=", "no-such=x", "=x"),
     "host": ODD_NAMES,
@@ -196,11 +197,11 @@ def test_a_wrong_word_is_refused_in_a_sentence(
     path: str, name: str, value: str, touched: list[str], state: Path
 ):
     before = everything(state)
-    said: Result = CliRunner().invoke(main, words_for(path, name, value))
-    text = said.output
+    said: Result = CliRunner().invoke(main, words_for(path, name, value), color=True)
+    text = said.output.replace(MARK, "Error:")
     assert "itself failed" not in text, text
     assert said.exit_code in (2, 3) or (name in AFTER_A_LOOK and said.exit_code == 1), text
     assert "Hint:" in text or "--help" in text, text
-    assert "\x1b" not in text.replace(value, "") or value not in text, "a word is not printed raw"
+    assert "\x1b" not in text, "a word is not printed raw"
     assert touched == [] or name in AFTER_A_LOOK
     assert everything(state) == before

@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from test_docs import resolve
 
-from rmc_dr import backup_record, schedule
+from rmc_dr import backup_record, content, schedule
 from rmc_dr.errors import BadInput, Refused
 from rmc_dr.estate import Estate, Secrets
+from rmc_dr.incident.terms import Terms
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -72,8 +74,24 @@ def test_the_full_backup_has_its_day_and_the_differential_ones_the_others() -> N
         "rmc-dr-lab-expire.timer": "Wed 07:30",
         "rmc-dr-lab-verify.timer": "04:30",
         "rmc-dr-lab-watch.timer": "08:30",
-        "rmc-dr-lab-incident.timer": "*:0/10",
+        "rmc-dr-lab-incident.timer": "*:*",
     }
+
+
+@pytest.mark.parametrize("name", ["lab", "example"])
+def test_the_clocks_are_looked_at_often_enough_to_warn_before_the_shortest_one_breaks(name: str) -> None:
+    """Between the first mark and the breach there must be a look, whenever the clock began."""
+    path = content.root() / "inventories" / name / "group_vars/all/estate.yml"
+    terms = Terms.model_validate(yaml.safe_load(path.read_text())["estate"]["incident"])
+    (job,) = [one for one in schedule.JOBS if one.name == "incident"]
+    timer = parsed(made()["rmc-dr-lab-incident.timer"])["Timer"]
+    assert (timer["OnCalendar"], job.every) == ("*:*", timedelta(minutes=1)), "every minute, said twice"
+    assert timer["AccuracySec"] == "5s", "systemd's own minute would double the period"
+    shortest = min(HOUR * clock.hours for clock in terms.clocks if clock.hours)
+    room = shortest * (1 - min(terms.warn_at_percent) / 100)
+    assert job.every + timedelta(seconds=schedule.ACCURACY_SECONDS) < room
+    between_marks = shortest * (1 - max(terms.warn_at_percent) / 100)
+    assert job.every < between_marks, "the last mark is told as well"
 
 
 def test_what_a_service_starts_is_a_command_of_rmc_dr() -> None:

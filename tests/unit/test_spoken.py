@@ -12,14 +12,21 @@ from dataclasses import replace
 from types import ModuleType
 
 import pytest
+from check_world import healthy, host
 from diagnose_world import APP, IN, datasource, hung, inside, well
+from rounds_world import facts as seen_facts
 
 from rmc_dr import i18n
+from rmc_dr.check import probe
+from rmc_dr.check.judge import judge
+from rmc_dr.check.seen import Reached, Way
 from rmc_dr.diagnose.sight import Served
-from rmc_dr.diagnose.spoken import known, spoken, way_word
 from rmc_dr.diagnose.tree import walk
 from rmc_dr.estate import Estate
+from rmc_dr.estate_limits import Thresholds
 from rmc_dr.observe import datasource_remote, liberty_remote
+from rmc_dr.report.inspection import _Read, _unseen
+from rmc_dr.spoken import known, spoken, way_word
 
 FOREIGN = "\N{LEFT CORNER BRACKET}"
 
@@ -48,7 +55,9 @@ def raised(module: ModuleType) -> Iterator[str]:
             yield str(said.value)
 
 
-SENTENCES = sorted({*raised(datasource_remote), *raised(liberty_remote)})
+SENTENCES = sorted(
+    {said for program in (probe, datasource_remote, liberty_remote) for said in raised(program)}
+)
 
 
 @pytest.mark.parametrize("said", SENTENCES)
@@ -129,3 +138,24 @@ def test_an_operator_reads_his_own_language(abroad: None, estate: Estate) -> Non
     late = replace(well(estate), sources=None, errors={"sources": "no answer within 9 s"})
     assert f"{FOREIGN}no answer within 9 s" in walk("db-timeout", late).steps[-1].seen
     assert APP in walk("db-timeout", late).host
+
+
+def test_findings_tell_it(estate: Estate, abroad: None) -> None:
+    seen = healthy(estate)
+    facts = seen.hosts["app1"].facts
+    assert facts is not None
+    number = next(
+        str(at) for at, road in enumerate(seen.wanted["app1"].roads) if road.service == "postgresql"
+    )
+    wrong = Reached(Way.OPEN, 1.0, "certificate: certificate has expired")
+    (late,) = judge(host(seen, "db1", errors={"units": "no answer within 6 s"}), Thresholds())
+    (mute,) = judge(host(seen, "app1", roads={**facts.roads, number: wrong}), Thresholds())
+    assert f"{FOREIGN}no answer within 6 s" in late.text
+    assert f"{FOREIGN}certificate: certificate has expired" in mute.text
+
+
+@pytest.mark.parametrize("said", ["no answer within 30 s", "ssh ended with 255"])
+def test_the_inspection_report_tells_why_something_could_not_be_seen(said: str, abroad: None) -> None:
+    read = _Read.__new__(_Read)
+    object.__setattr__(read, "facts", seen_facts(unseen={"db2": said}))
+    assert f"{FOREIGN}{said}" in str(_unseen(read))

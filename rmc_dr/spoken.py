@@ -1,4 +1,4 @@
-"""What the programs on an application server say in their few sentences, in the operator's language. Pure.
+"""What the programs on hosts say in their few sentences, in the reader's language. Pure.
 
 They are sent alone and speak English; what somebody else said (PostgreSQL, Java, the kernel) stays as it is.
 """
@@ -10,6 +10,7 @@ import re
 from rmc_dr.i18n import _
 
 LATE = re.compile(r"no answer within ([0-9.]+) s")
+SSH = re.compile(r"ssh ended with (-?[0-9]+)")
 NUMBER = re.compile(r"\[Errno -?[0-9]+\] ")
 
 
@@ -22,6 +23,8 @@ def known(said: str) -> str:
     """The same; "" for what is none of theirs."""
     if late := LATE.fullmatch(said):
         return _("no answer within {seconds} s").format(seconds=late[1])
+    if ended := SSH.fullmatch(said):
+        return _("ssh ended with {code}").format(code=ended[1])
     head, colon, rest = NUMBER.sub("", said).partition(": ")
     sentence = _sentences().get(head)
     return f"{sentence}{colon}{rest}" if sentence else ""
@@ -39,6 +42,7 @@ def way_word(why: str) -> str:
 
 def _sentences() -> dict[str, str]:
     return {
+        "PostgreSQL did not tell how large it is": _("PostgreSQL did not tell how large it is"),
         "certificate": _("certificate"),
         "its port is no number": _("its port is no number"),
         "its URL is none of PostgreSQL's driver": _("its URL is none of PostgreSQL's driver"),
