@@ -208,7 +208,7 @@ def test_an_expiry_takes_nothing_that_is_locked(pair: Pair):
     outcome = run_playbook(
         estate,
         "backup-expire.yml",
-        variables={"expire_host": pair.standby, "pgbackrest_keep_full": 1, "store_sweep_days": 0},
+        variables={"pgbackrest_keep_full": 1, "store_sweep_days": 0},
         on_event=lambda *_event, **_fields: None,
         log=Path("/tmp/expire.log"),  # noqa: S108
     )
