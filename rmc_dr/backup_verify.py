@@ -6,17 +6,23 @@ The playbooks work on the verification host alone. Production is only looked at.
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rmc_dr import backup_record, content, journey, ssh, target_lock
 from rmc_dr.backup import judge, look, one_at_a_time, send_news
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Level, Proof, Verdict
 from rmc_dr.backups.proof import loss, problem_of, prometheus, proofs_of, recovery_estimate
+from rmc_dr.command import meanwhile
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked
 from rmc_dr.estate import Application, Estate
 from rmc_dr.exclusive import canceled_by_signal, lock_name
@@ -30,7 +36,9 @@ from rmc_dr.plans import read_stages
 from rmc_dr.record import plain
 from rmc_dr.relay import relayed
 from rmc_dr.runner import OnEvent, end_leftovers, run_playbook
+from rmc_dr.store import packs
 from rmc_dr.verify_plan import Reading, Scope, make_plan
+from rmc_dr.words import size
 
 PLAYBOOK = "backup-verify.yml"
 # What of the backups' state makes a verification red, and the name of its proof.
@@ -45,6 +53,8 @@ STATE = {
 }
 NOT_FILES = ("copy", "recover", "pages", "business", "journey")
 NOT_DATABASE = ("attachments",)
+# The copy holds patients' data: the host removes it by itself when nobody renews its lease.
+LEASE, LEASE_SECONDS, RENEW_SECONDS = "/srv/verify/lease", 1200, 120
 INTO_NETWORK = (
     'exec nsenter --net="/proc/$(systemctl show --value --property=MainPID verification-net.service)/ns/net" '
     "socat STDIO TCP:{address}:{port}"
@@ -136,7 +146,7 @@ class _Night:
         end_leftovers(self.mark)
         target_lock.take(self.estate, host, lock, Reach.SYSTEM, break_lock)
         try:
-            with canceled_by_signal() as canceled:
+            with canceled_by_signal() as canceled, meanwhile(self._renew, RENEW_SECONDS):
                 self._stages(canceled)
         finally:
             target_lock.release(self.estate, host, lock)
@@ -155,8 +165,16 @@ class _Night:
         proven = (*self.reading.chain, *self.measured.get("snapshots", ()))
         return replace(verdict, labels=proven if verdict.green else ())
 
+    def _renew(self) -> None:
+        """A host that does not answer now is asked again; the lease lasts for several tries."""
+        host = self.estate.host(self.reading.host)
+        renew = f"touch --no-create --date='+{LEASE_SECONDS} seconds' {LEASE}"
+        with suppress(subprocess.TimeoutExpired):
+            ssh.ask(self.estate, host, renew, RENEW_SECONDS / 4)
+
     def _stages(self, canceled: Callable[[], bool]) -> None:
-        steps: Mapping[str, Callable[[Stage], None]] = {
+        steps: Mapping[str, Callable[[Stage], object]] = {
+            "scratch": lambda stage: self._play(stage, verification_lease_seconds=LEASE_SECONDS),
             "repository": self._repository,
             "recover": self._recover,
             "business": self._business,
@@ -270,6 +288,26 @@ class _Night:
             verification_database=reading.database,
             verification_files=reading.files,
         )
+        if reading.files:
+            self._packs()
+
+    def _packs(self) -> None:
+        """restic reads a part of the packs by turns; what is new since the last time is read here, whole."""
+        self.on_event("stage", name="packs")
+        name, began = self.estate.name, time.monotonic()
+        try:
+            read = packs.read_new(self.estate, backup_record.packs(name), self.canceled)
+        except (BotoCoreError, ClientError) as error:
+            said = " ".join(str(error).split())[:200]
+            detail = _("new packs could not be read: {said}").format(said=said)
+            self.proofs.append(Proof("packs", False, detail))
+            return
+        backup_record.keep_packs(name, read.sound)
+        self.stages["packs"] = round(time.monotonic() - began, 1)
+        detail = _("{count} packs that are new, {size}, read whole").format(
+            count=read.count, size=size(read.size)
+        )
+        self.proofs.append(Proof("packs", not read.bad, detail, read.bad))
 
     def _recover(self, stage: Stage) -> None:
         said = self._play(stage, verification_until=self.reading.until)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +31,7 @@ from rmc_dr.estate import Application, Estate, Secrets
 from rmc_dr.model import Check
 from rmc_dr.relay import relayed
 from rmc_dr.runner import Failure, Outcome
+from rmc_dr.store.packs import Packs
 
 STAGES = ["scratch", "repository", "copy", "recover", "pages", "business", "attachments", "journey", "sweep"]
 NONE = {"value": "0"}
@@ -67,7 +70,8 @@ class World(Stage):
         self.travelled: list[Application] = []
         self.passes = True
         self.next: int | None = 72
-        self.locks: list[str] = []
+        self.packs = Packs(3, 5_000, (), {"a" * 64: "mark"})
+        self.known: list[Any] = []
 
     def play(self, _estate: Estate, playbook: str, **options: Any) -> Outcome:
         stage = playbook.removeprefix("stages/").removeprefix("scratch-").removesuffix(".yml")
@@ -101,6 +105,12 @@ def world(monkeypatch: pytest.MonkeyPatch, state: Path, estate: Estate) -> World
     monkeypatch.setattr(story.target_lock, "release", lambda *_: played.locks.append("release"))
     monkeypatch.setattr(story.journey, "travel", played.travel)
     monkeypatch.setattr(story, "relayed", through)
+
+    def read_new(_estate: Estate, known: Any, _stop: Any) -> Packs:
+        played.known.append(known)
+        return played.packs
+
+    monkeypatch.setattr(story.packs, "read_new", read_new)
     return played
 
 
@@ -149,6 +159,39 @@ def test_what_the_playbooks_are_given(estate: Estate, world: World) -> None:
         "verification_files": True,
     }
     assert world.given["attachments"] == {**common, "verification_compare": True}
+    assert world.given["scratch"] == {**common, "verification_lease_seconds": story.LEASE_SECONDS}
+
+
+def test_new_packs_are_read_whole_every_night(estate: Estate, world: World) -> None:
+    assert story.verify(estate, "night", silent).green
+    world.packs = Packs(1, 9, ("b" * 64,), {"a" * 64: "mark"})
+    verdict = story.verify(estate, "files", silent)
+    assert [(proof.name, proof.objects) for proof in verdict.red] == [("packs", ("b" * 64,))]
+    story.verify(estate, "database", silent)
+    assert world.known == [{}, {"a" * 64: "mark"}], "the database's part asks nothing of the files"
+    (backup_record.folder() / f"{estate.name}.packs.json").write_text('{"torn')
+    assert backup_record.packs(estate.name) == {}
+    backup_record.forget(estate.name)
+    assert not list(backup_record.folder().glob("*.packs.json"))
+
+
+def test_a_living_verification_renews_its_lease(
+    estate: Estate, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(story, "RENEW_SECONDS", 0.01)
+
+    def ask(_estate: Estate, host: Any, remote: str, seconds: float) -> None:
+        asked.append((host.name, remote))
+        raise subprocess.TimeoutExpired("ssh", seconds)
+
+    monkeypatch.setattr(story.ssh, "ask", ask)
+    world.during = lambda: time.sleep(0.05)
+    assert story.verify(estate, "files", silent).green, "a host that is slow to answer harms nothing"
+    assert set(asked) == {("verify1", "touch --no-create --date='+1200 seconds' /srv/verify/lease")}
+    seen_then = len(asked)
+    time.sleep(0.1)
+    assert len(asked) == seen_then
 
 
 @pytest.mark.parametrize(

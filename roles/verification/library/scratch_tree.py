@@ -7,18 +7,20 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 import uuid
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.verification_host import SIDES, Wrong, finding
+from ansible.module_utils.verification_host import SIDES, Wrong, finding, short
 
 DOCUMENTATION = r"""
 module: scratch_tree
 short_description: Make or remove the scratch of a verification, or of an inspection
 description:
-  - C(sweep) ends every process of the slice, then removes the folder. C(prepare) does the same with what a
-    killed one left, and makes an empty tree.
+  - C(sweep) ends every process of the slice, then removes the folder, by the same program that a timer of the
+    host runs once the lease is over. C(prepare) does the same with what a killed one left, and makes an empty
+    tree.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
@@ -26,9 +28,11 @@ options:
   side: {description: Whose scratch., choices: [verification, inspection], default: verification}
   folder: {description: The scratch., type: path, required: true}
   room_bytes: {description: Room that it will need., type: int, default: 0}
+  lease_seconds: {description: How long it stands if nobody renews the lease., type: int, default: 86400}
 author: [rmc-dr]
 """
 NAMED = Path("/etc/rmc-dr/verification/host")
+PROGRAM = "/usr/local/lib/rmc-dr-sweep"
 THERE = "active,activating,deactivating,failed"
 STOP_SECONDS = 300
 GIB = 1024**3
@@ -78,19 +82,21 @@ def left(folder: Path, side: str) -> list[str]:
 def sweep(folder: Path, side: str) -> list[str]:
     """End everything, remove everything; what was there before. Raises Wrong where something stays."""
     found = left(folder, side)
-    subprocess.run(
-        ["systemctl", "stop", f"{side}.slice"], timeout=STOP_SECONDS, capture_output=True, check=False
+    done = subprocess.run(
+        [PROGRAM, side], timeout=STOP_SECONDS, capture_output=True, text=True, errors="replace", check=False
     )
-    subprocess.run(["systemctl", "reset-failed", f"{side}*"], capture_output=True, check=False)
-    if folder.exists():
-        shutil.rmtree(folder)
+    if done.returncode:
+        raise Wrong(f"The {side} could not be removed: {short(done.stderr)}")
     if remains := left(folder, side):
         raise Wrong(f"Of the {side} remains: {', '.join(remains)}.")
     return found
 
 
-def make(folder: Path, side: str) -> None:
+def make(folder: Path, side: str, lease_seconds: float) -> None:
     folder.mkdir(mode=0o755)
+    lease, ends = folder / "lease", time.time() + lease_seconds
+    lease.touch()
+    os.utime(lease, (ends, ends))
     folder.chmod(0o755)
     (folder / "life").write_text(
         uuid.uuid4().hex
@@ -121,6 +127,7 @@ def main() -> None:
             "side": {"type": "str", "choices": list(SIDES), "default": "verification"},
             "folder": {"type": "path", "required": True},
             "room_bytes": {"type": "int", "default": 0},
+            "lease_seconds": {"type": "int", "default": 86400},
         }
     )
     given = module.params
@@ -137,7 +144,7 @@ def main() -> None:
             checks = [room(folder, given["room_bytes"])]
             stop = not checks[0]["green"]
             if not stop:
-                make(folder, side)
+                make(folder, side, given["lease_seconds"])
     except Wrong as reason:
         module.fail_json(msg=str(reason), refused=reason.refused)
     except (OSError, KeyError, subprocess.SubprocessError) as problem:
