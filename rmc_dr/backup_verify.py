@@ -25,9 +25,11 @@ from rmc_dr.backups.proof import loss, problem_of, prometheus, proofs_of, recove
 from rmc_dr.command import meanwhile
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked
 from rmc_dr.estate import Application, Estate
+from rmc_dr.estate_backup import BusinessCheck
 from rmc_dr.exclusive import canceled_by_signal, lock_name
 from rmc_dr.files import write_atomically
-from rmc_dr.i18n import _
+from rmc_dr.found import told
+from rmc_dr.i18n import _, speaking
 from rmc_dr.model import Reach, Stage
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import next_transaction
@@ -112,7 +114,8 @@ def _keep(estate: Estate, verdict: Verdict, on_event: OnEvent) -> Verdict:
     if backup.textfile:
         write_atomically(backup.textfile, prometheus(verdict, estate.name), 0o644)
     if red:
-        text = _("The verification of the backups of {estate} is red:").format(estate=estate.name)
+        with speaking(estate.config.language):
+            text = _("The verification of the backups of {estate} is red:").format(estate=estate.name)
         failed = send_news(estate, "\n".join([text, *red, ""]))
         if failed:
             on_event("note", text=_("The bad news could not be sent: {said}").format(said=failed))
@@ -187,19 +190,16 @@ class _Night:
             *(NOT_DATABASE if not self.reading.files else ()),
         )
         try:
-            self._state()
+            with speaking(self.estate.config.language):
+                self._state()
             for stage in stages:
                 if stage.name in left_out:
                     continue
                 if cause := self._needs(stage.name) & self.failed:
                     self.failed.add(stage.name)
-                    self.proofs.append(
-                        Proof(
-                            stage.name,
-                            False,
-                            _("not tried, because of: {stages}").format(stages=", ".join(cause)),
-                        )
-                    )
+                    with speaking(self.estate.config.language):
+                        detail = _("not tried, because of: {stages}").format(stages=", ".join(cause))
+                    self.proofs.append(Proof(stage.name, False, detail))
                     continue
                 self.canceled = canceled
                 steps.get(stage.name, self._play)(stage)
@@ -244,8 +244,9 @@ class _Night:
             )
         facts: Any = outcome.facts.get(self.reading.host)
         said: Mapping[str, Any] = facts.get("verification", {}) if isinstance(facts, Mapping) else {}
-        found = proofs_of(said.get("checks", ()))
-        self.proofs.extend(found)
+        with speaking(self.estate.config.language):
+            checks = [{**one, "detail": told(one)} for one in said.get("checks", ())]
+        self.proofs.extend(proofs_of(checks))
         if outcome.status != "ok":
             message = (
                 outcome.failures[0].message if outcome.failures else _("the playbook was ended in the middle")
@@ -299,14 +300,16 @@ class _Night:
             read = packs.read_new(self.estate, backup_record.packs(name), self.canceled)
         except (BotoCoreError, ClientError) as error:
             said = " ".join(str(error).split())[:200]
-            detail = _("new packs could not be read: {said}").format(said=said)
+            with speaking(self.estate.config.language):
+                detail = _("new packs could not be read: {said}").format(said=said)
             self.proofs.append(Proof("packs", False, detail))
             return
         backup_record.keep_packs(name, read.sound)
         self.stages["packs"] = round(time.monotonic() - began, 1)
-        detail = _("{count} packs that are new, {size}, read whole").format(
-            count=read.count, size=size(read.size)
-        )
+        with speaking(self.estate.config.language):
+            detail = _("{count} packs that are new, {size}, read whole").format(
+                count=read.count, size=size(read.size)
+            )
         self.proofs.append(Proof("packs", not read.bad, detail, read.bad))
 
     def _recover(self, stage: Stage) -> None:
@@ -322,11 +325,13 @@ class _Night:
         )  # no commit was replayed: the copy is as of the backup
         self.rpo = loss(newest, reached["at"], reached.get("next"), ahead)
         allowed = self.estate.config.targets.rpo_minutes * 60
-        if self.rpo is None:
-            detail = _("nobody can say what would be lost: the copy holds no transaction with a time")
-        else:
-            detail = _("{seconds:.0f} s of writes would be lost; {allowed:.0f} s are promised").format(
-                seconds=self.rpo, allowed=allowed
+        with speaking(self.estate.config.language):
+            detail = (
+                _("nobody can say what would be lost: the copy holds no transaction with a time")
+                if self.rpo is None
+                else _("{seconds:.0f} s of writes would be lost; {allowed:.0f} s are promised").format(
+                    seconds=self.rpo, allowed=allowed
+                )
             )
         self.proofs.append(Proof("rpo", self.rpo is not None and self.rpo <= allowed, detail))
 
@@ -334,11 +339,8 @@ class _Night:
         said = self._play(stage)
         answers: Mapping[str, Any] = said.get("answers", {})
         for check in self.estate.config.backup.checks:
-            answer = answers.get(check.name, {"problem": _("it was not asked")})
-            problem = answer.get("problem") or problem_of(
-                str(answer.get("value", "")), check.expect.model_dump(exclude_none=True), datetime.now(UTC)
-            )
-            detail = problem or _("is {value}").format(value=answer["value"])
+            with speaking(self.estate.config.language):
+                problem, detail = _judged(check, answers.get(check.name))
             self.proofs.append(
                 Proof("business", not problem, f"{check.name}: {detail}", (check.name,) if problem else ())
             )
@@ -356,7 +358,9 @@ class _Night:
         lead = INTO_NETWORK.format(address=host.address, port=port)
         with relayed([*ssh.command(self.estate, host), lead]) as through:
             for app in self.estate.config.applications.apps:
-                for check in journey.travel(self.estate, host, self._with_attachment(app), through):
+                with speaking(self.estate.config.language):
+                    checks = journey.travel(self.estate, host, self._with_attachment(app), through)
+                for check in checks:
                     self.proofs.append(Proof("journey", check.passed, f"{check.name} {check.detail}".strip()))
 
     def _with_attachment(self, app: Application) -> Application:
@@ -371,3 +375,14 @@ class _Night:
         if known.auth:
             step["auth"] = known.auth
         return app.model_copy(update={"journey": [*app.journey, step]})
+
+
+def _judged(check: BusinessCheck, answer: Mapping[str, Any] | None) -> tuple[bool, str]:
+    """Whether an answer is a problem, and what is said of it."""
+    if answer is None:
+        return True, _("it was not asked")
+    if problem := answer.get("problem"):
+        return True, told({"says": problem, "values": {}, "detail": problem})
+    value, expect = str(answer.get("value", "")), check.expect.model_dump(exclude_none=True)
+    wrong = problem_of(value, expect, datetime.now(UTC))
+    return wrong is not None, wrong or _("is {value}").format(value=value)

@@ -145,7 +145,7 @@ def status(context: Context, /, tell: bool, as_json: bool) -> None:
 @backup.command(
     help=_(
         "Expire old backups with the keeper's key.\n\n"
-        "The newest chains and snapshots stay, as many as the estate names; so does whatever a lock protects, "
+        "The newest chains and snapshots stay, as many as the estate names; so does what a lock protects, "
         "and what was last verified. Locks of older files that are still needed are extended. Nothing goes "
         "while the backups are not well. It is done on the verification host."
     )

@@ -1,4 +1,4 @@
-"""Looks whether an expiry is at work on the verification host, whoever began it and whatever became of him."""
+"""Looks whether an expiry is at work on the verification host, whoever began it."""
 
 from __future__ import annotations
 

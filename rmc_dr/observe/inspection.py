@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rmc_dr import ssh
 from rmc_dr.estate import Estate
+from rmc_dr.i18n import _
 
 FOLDER = "/srv/inspect"
 UNIT = "inspection-postgres.service"
@@ -50,10 +51,12 @@ def observe_inspection(estate: Estate) -> Inspection | None:
     try:
         done = ssh.ask(estate, hosts[0], LOOK, TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        return Inspection(name, "unknown", detail="ssh did not end in time")
+        return Inspection(name, "unknown", detail=_("ssh did not end in time"))
     if done.returncode:
         said = " ".join(done.stderr.split())[-200:]
-        return Inspection(name, "unknown", detail=said or f"ssh ended with {done.returncode}")
+        return Inspection(
+            name, "unknown", detail=said or _("ssh ended with {code}").format(code=done.returncode)
+        )
     return read(name, done.stdout)
 
 

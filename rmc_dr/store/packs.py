@@ -1,4 +1,4 @@
-"""Reads the packs of the files' repository whole, without restic: each is named by the SHA-256 of its content."""
+"""Reads the packs of the files' repository whole: each is named by the SHA-256 of its content."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -160,38 +158,6 @@ def test_what_the_playbooks_are_given(estate: Estate, world: World) -> None:
     }
     assert world.given["attachments"] == {**common, "verification_compare": True}
     assert world.given["scratch"] == {**common, "verification_lease_seconds": story.LEASE_SECONDS}
-
-
-def test_new_packs_are_read_whole_every_night(estate: Estate, world: World) -> None:
-    assert story.verify(estate, "night", silent).green
-    world.packs = Packs(1, 9, ("b" * 64,), {"a" * 64: "mark"})
-    verdict = story.verify(estate, "files", silent)
-    assert [(proof.name, proof.objects) for proof in verdict.red] == [("packs", ("b" * 64,))]
-    story.verify(estate, "database", silent)
-    assert world.known == [{}, {"a" * 64: "mark"}], "the database's part asks nothing of the files"
-    (backup_record.folder() / f"{estate.name}.packs.json").write_text('{"torn')
-    assert backup_record.packs(estate.name) == {}
-    backup_record.forget(estate.name)
-    assert not list(backup_record.folder().glob("*.packs.json"))
-
-
-def test_a_living_verification_renews_its_lease(
-    estate: Estate, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[tuple[str, str]] = []
-    monkeypatch.setattr(story, "RENEW_SECONDS", 0.01)
-
-    def ask(_estate: Estate, host: Any, remote: str, seconds: float) -> None:
-        asked.append((host.name, remote))
-        raise subprocess.TimeoutExpired("ssh", seconds)
-
-    monkeypatch.setattr(story.ssh, "ask", ask)
-    world.during = lambda: time.sleep(0.05)
-    assert story.verify(estate, "files", silent).green, "a host that is slow to answer harms nothing"
-    assert set(asked) == {("verify1", "touch --no-create --date='+1200 seconds' /srv/verify/lease")}
-    seen_then = len(asked)
-    time.sleep(0.1)
-    assert len(asked) == seen_then
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""New packs of the files are read whole, and locks of what is still needed are made longer; the store is played."""
+"""New packs are read whole, and locks of what is needed are made longer; the store is played."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Store:
     def get_paginator(self, _what: str) -> Store:
         return self
 
-    def paginate(self, Bucket: str, Prefix: str) -> Any:  # noqa: N803 boto3's names
+    def paginate(self, *, Prefix: str, **_more: str) -> Any:
         for key, body in self.content.items():
             if key.startswith(Prefix):
                 mark = hashlib.md5(body, usedforsecurity=False).hexdigest()
@@ -60,18 +60,18 @@ class Store:
                     ]
                 }
 
-    def get_object(self, Bucket: str, Key: str) -> Any:  # noqa: N803
+    def get_object(self, *, Key: str, **_more: str) -> Any:
         self.read.append(Key)
         if Key not in self.content:
             raise refused("NoSuchKey")
         return {"Body": Body(self.content[Key])}
 
-    def get_object_retention(self, Bucket: str, Key: str) -> Any:  # noqa: N803
+    def get_object_retention(self, *, Key: str, **_more: str) -> Any:
         if Key not in self.locks:
             raise refused("NoSuchObjectLockConfiguration")
         return {"Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": self.locks[Key]}}
 
-    def put_object_retention(self, Bucket: str, Key: str, Retention: Any) -> None:  # noqa: N803
+    def put_object_retention(self, *, Key: str, Retention: Any, **_more: str) -> None:
         if self.forbidden:
             raise refused("AccessDenied")
         assert Retention["RetainUntilDate"] >= self.locks.get(Key, NOW), "a lock is never made shorter"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from hypothesis import strategies as st
 from role_module import loaded
 
 from rmc_dr import content
-from rmc_dr.backup_verify import LEASE, LEASE_SECONDS, RENEW_SECONDS
 from rmc_dr.backups.archive import segment
 from rmc_dr.observe import inspection
 
@@ -245,66 +241,6 @@ def test_nothing_is_removed_on_another_host(tmp_path: Path) -> None:
     for near in (Path("/srv"), Path("/")):
         with pytest.raises(host.Wrong, match="near the root"):
             tree.prove(near, "verify1", named)
-
-
-def swept(
-    tmp_path: Path, *words: str, lease: float | None, old: bool = False, named: str = "verify1\n"
-) -> tuple[int, bool, str]:
-    """Run the program on folders of the test's own; how it ended, whether the copy stands, what was stopped."""
-    text = (ROLE / "files/sweep").read_text()
-    srv, etc, log = tmp_path / "srv", tmp_path / "host", tmp_path / "systemctl.log"
-    text = text.replace("/srv/", f"{srv}/").replace("/etc/rmc-dr/verification/host", str(etc))
-    text = text.replace("/run/rmc-dr-sweep.lock", str(tmp_path / "lock"))
-    text = text.replace("systemctl ", f"echo >>{log} ")
-    copy = srv / "verify"
-    (copy / "data").mkdir(parents=True)
-    etc.write_text(named)
-    (srv / "inspect").mkdir(exist_ok=True)
-    if lease is not None:
-        (copy / "lease").touch()
-        os.utime(copy / "lease", (time.time() + lease,) * 2)
-    if old:
-        os.utime(copy, (time.time() - 3600,) * 2)
-    done = subprocess.run(["sh", "-c", text, "sh", *words], capture_output=True, text=True, check=False)
-    return done.returncode, copy.exists(), log.read_text() if log.exists() else ""
-
-
-@pytest.mark.parametrize(
-    ("words", "lease", "stands"),
-    [
-        (("verification",), 600, False),
-        (("inspection",), 600, True),
-        (("--late",), 600, True),
-        (("--late",), -1, False),
-        (("--late",), None, True),
-    ],
-    ids=["asked for", "the other copy", "renewed", "over", "only just made"],
-)
-def test_a_copy_goes_when_it_is_asked_for_or_its_lease_is_over(
-    tmp_path: Path, words: tuple[str, ...], lease: float | None, stands: bool
-) -> None:
-    code, there, stopped = swept(tmp_path, *words, lease=lease)
-    assert (code, there) == (0, stands)
-    assert ("verification.slice" in stopped) is not stands
-    assert (tmp_path / "srv/inspect").exists() is (words != ("inspection",))
-
-
-def test_a_copy_that_never_got_a_lease_goes_too(tmp_path: Path) -> None:
-    assert swept(tmp_path, "--late", lease=None, old=True)[:2] == (0, False)
-
-
-def test_the_sweep_refuses_another_host_and_unknown_words(tmp_path: Path) -> None:
-    assert swept(tmp_path / "a", "data", lease=-1)[:2] == (64, True)
-    for word in ("verification", "--late"):
-        assert swept(tmp_path / word, word, lease=-1, named="") == (1, True, "")
-
-
-def test_the_lease_is_what_the_control_machine_renews_and_the_timer_reads(tmp_path: Path) -> None:
-    assert f"{host.SIDES['verification']}/lease" == LEASE
-    assert LEASE_SECONDS > 4 * RENEW_SECONDS, "one answer that does not come ends nothing"
-    timer = (ROLE / "templates/rmc-dr-sweep.timer.j2").read_text()
-    assert "OnUnitInactiveSec=" in timer
-    assert f"ExecStart={tree.PROGRAM} --late" in (ROLE / "templates/rmc-dr-sweep.service.j2").read_text()
 
 
 def test_room_is_told_before_anything_is_made(tmp_path: Path) -> None:

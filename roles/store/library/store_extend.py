@@ -27,7 +27,7 @@ options:
   secret_key: {description: The keeper's secret key., type: str, required: true}
   bucket: {description: Name of the bucket., type: str, required: true}
   prefix: {description: Only below this., type: str, required: true}
-  without: {description: Folders below the prefix that are left alone., type: list, elements: str, required: true}
+  without: {description: Folders below it that are left alone., type: list, elements: str, required: true}
   mode: {description: Mode of a lock where there is none yet., type: str, required: true}
   days: {description: How long from now., type: float, required: true}
 author: [rmc-dr]

@@ -36,6 +36,8 @@ PROGRAM = "/usr/local/lib/rmc-dr-sweep"
 THERE = "active,activating,deactivating,failed"
 STOP_SECONDS = 300
 GIB = 1024**3
+ROOM = "{free} GiB are free in {place}, {needed} are needed"
+ROOM_BESIDE = "{free} GiB are free in {place}, {needed} are needed; {beside} takes some, too"
 # Folder -> owner and mode; the applications' server writes below its own.
 TREE = {
     "data": ("postgres", 0o700),
@@ -112,11 +114,14 @@ def make(folder: Path, side: str, lease_seconds: float) -> None:
 
 def room(folder: Path, needed: int) -> dict:
     free = shutil.disk_usage(folder.parent).free
-    detail = f"{free / GIB:.1f} GiB are free in {folder.parent}, {needed / GIB:.1f} are needed"
+    told = {"free": f"{free / GIB:.1f}", "place": folder.parent, "needed": f"{needed / GIB:.1f}"}
+    if free >= needed:
+        return finding("room", True, ROOM, **told)
+    short_of = (str(folder.parent),)
     beside = [path for path in map(Path, SIDES.values()) if path != folder and path.exists()]
-    if free < needed and beside:
-        detail += f"; {beside[0]} takes some, too"
-    return finding("room", free >= needed, detail, () if free >= needed else (str(folder.parent),))
+    if beside:
+        return finding("room", False, ROOM_BESIDE, short_of, beside=beside[0], **told)
+    return finding("room", False, ROOM, short_of, **told)
 
 
 def main() -> None:
@@ -137,7 +142,11 @@ def main() -> None:
         found = sweep(folder, side)
         if given["do"] == "sweep":
             checks, stop = (
-                [finding("sweep", True, f"removed: {', '.join(found) or 'nothing was there'}")],
+                [
+                    finding("sweep", True, "removed: {what}", what=", ".join(found))
+                    if found
+                    else finding("sweep", True, "nothing was there to remove")
+                ],
                 False,
             )
         else:
