@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +26,6 @@ from rmc_dr.cli.common import Context
 from rmc_dr.errors import Error, Interrupted, Locked
 from rmc_dr.estate import Application, Estate, Secrets
 from rmc_dr.model import Check
-from rmc_dr.relay import relayed
 from rmc_dr.runner import Failure, Outcome
 from rmc_dr.store.packs import Packs
 
@@ -355,17 +353,6 @@ def test_a_red_verification_alarms_until_a_green_one(estate: Estate, state: Path
     end(False, "database", "dump: broken")
     end(True, "database")
     assert level() is None
-
-
-def test_a_relay_leads_to_the_command_behind_it() -> None:
-    with relayed(["cat"]) as path:
-        for text in (b"one", b"other"):
-            with socket.socket(socket.AF_UNIX) as caller:
-                caller.connect(str(path))
-                caller.sendall(text)
-                caller.shutdown(socket.SHUT_WR)
-                assert caller.recv(16) == text
-    assert not path.exists()
 
 
 def run(estate: Estate, *words: str) -> Any:
