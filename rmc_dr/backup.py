@@ -1,4 +1,4 @@
-"""Takes backups and expires them: what is decided here is done by a playbook, and kept in the record."""
+"""Takes backups and judges them: what is decided here is done by a playbook, and kept in the record."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Any, Literal
 
 from rmc_dr import backup_record, content, notify
 from rmc_dr.backup_record import Entry
-from rmc_dr.backups import BackupsObservation, Keeping, Level, Limits, Remark, faults, keeping, remarks
+from rmc_dr.backups import BackupsObservation, Limits, Remark, faults, remarks
 from rmc_dr.command import meanwhile
-from rmc_dr.errors import Error, Refused
+from rmc_dr.errors import Error, Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.estate_secrets import addresses
 from rmc_dr.i18n import _, speaking
 from rmc_dr.incident.words import titled
 from rmc_dr.locks import only_one
 from rmc_dr.observe.backups import observe_backups, running
+from rmc_dr.observe.expiry import expiring
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.pair import PairObservation, Role
-from rmc_dr.runner import Outcome, run_playbook
+from rmc_dr.runner import Outcome, end_leftovers, run_playbook
 
 Kind = Literal["full", "diff"]
 OnEvent = Callable[..., object]
@@ -141,14 +142,28 @@ def _recorded(estate: Estate, plan: Plan, started: datetime, outcome: Outcome) -
 def one_at_a_time(estate: Estate, *repositories: str) -> Iterator[None]:
     """One backup or expiry of a repository at a time; a rebuild is not kept from beginning.
 
-    A verification holds a lock of its own, which an expiry needs as well: nothing goes while it is read.
+    A verification holds a lock of its own, which an expiry needs as well: nothing goes while it is read. An
+    expiry takes all of them, so whoever holds one may end what a killed expiry left on this machine; what it
+    left at work on its host is waited for. Raises Locked.
     """
     busy = _("Another backup, expiry or verification is at work (process {pid}).")
     with ExitStack() as stack:
         for name in repositories:
             path = content.STATE / "locks" / f"{estate.name}-backup-{name}.lock"
             stack.enter_context(only_one(path, "backup-running", busy))
+        end_leftovers(expiry_mark(estate))
+        if host := expiring(estate):
+            raise Locked(
+                "backup-running",
+                _("An expiry whose command has ended is still at work on {host}.").format(host=host),
+                _("Wait until it has ended, then try again."),
+            )
         yield
+
+
+def expiry_mark(estate: Estate) -> str:
+    """By this the playbook of a killed expiry is found and ended by the next command."""
+    return f"expire-{estate.name}"
 
 
 def _watching(estate: Estate, plan: Plan, on_event: OnEvent) -> AbstractContextManager[None]:
@@ -185,56 +200,15 @@ def judge(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime 
     return remarks(seen, limits)
 
 
+def bad_news(estate: Estate, seen: BackupsObservation, late: Mapping[str, datetime | None]) -> str:
+    """What is wrong, in the estate's language, for whoever is told of it."""
+    with speaking(estate.config.language):
+        said = [one.text for one in judge(estate, seen, late)]
+        return "\n".join([_("The backups of {estate} need somebody:").format(estate=estate.name), *said, ""])
+
+
 def send_news(estate: Estate, text: str) -> str | None:
     """Send bad news to whom the vault names, if anybody; returns which of them could not be reached."""
     with speaking(estate.config.language):
         title = titled(estate.config.centre, _("the backups need somebody"))
     return notify.unreached(addresses(estate), title, text)
-
-
-def plan_expiry(estate: Estate) -> Keeping:
-    """What an expiry would take. Raises Refused where the backups are not well: then nothing may go."""
-    seen = look(estate)
-    worst = [
-        remark
-        for remark in judge(estate, seen, {})
-        if remark.level in (Level.CRITICAL, Level.UNKNOWN)
-        and remark.code != "room-short"  # an expiry mends it
-    ]
-    if worst or seen.database is None:
-        raise Refused(
-            "backups-not-well",
-            _("Nothing is expired while the backups are not well: {said}.").format(
-                said=worst[0].text if worst else "?"
-            ),
-            _("`rmc-dr backup status --json` names everything; mend that first."),
-        )
-    return keeping(seen.database, estate.config.backup.keep_full, seen.at)
-
-
-def expire(estate: Estate, on_event: OnEvent) -> Keeping:
-    """Expire with the keeper's key. Raises Refused or Locked before anything changes, Error afterwards."""
-    with one_at_a_time(estate, "database", "files", "verify"):
-        plan = plan_expiry(estate)
-        started = datetime.now(UTC)
-        host = _choose(observe_pair(estate))[0]
-        outcome = run_playbook(
-            estate,
-            "backup-expire.yml",
-            variables={"expire_host": host, "pgbackrest_keep_full": plan.full},
-            on_event=on_event,
-            log=backup_record.folder() / f"{started:%Y%m%dT%H%M%SZ}-expire.log",
-        )
-        ok = outcome.status == "ok"
-        about = {"expired": plan.expires, "failed": [failure.message for failure in outcome.failures]}
-        backup_record.append(
-            estate.name, Entry("expire", started, datetime.now(UTC), ok, host=host, about=about)
-        )
-    if not ok:
-        said = outcome.said
-        raise Error(
-            "expire-failed",
-            _("The expiry did not end well: {said}").format(said=said),
-            _("What is locked stays in any case; run `rmc-dr backup expire` again once the cause is mended."),
-        )
-    return plan

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmc_dr import content
-from rmc_dr.files import append_line
+from rmc_dr.files import append_line, write_atomically
 from rmc_dr.record import plain
 
 WHOLE = ("night", "full")  # the scopes of a verification that leave nothing out
@@ -97,10 +97,34 @@ def last_ended_well(estate: str, what: What, kinds: tuple[str, ...] = ()) -> dat
     return max(ends, default=None)
 
 
+def packs(estate: str) -> dict[str, str]:
+    """The packs that a verification read whole and found sound: name -> the store's mark of what it read.
+
+    Where this is lost, everything is read again.
+    """
+    path = _packs(estate)
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (ValueError, RecursionError):
+        return {}
+    return {str(name): str(mark) for name, mark in found.items()} if isinstance(found, dict) else {}
+
+
+def keep_packs(estate: str, sound: Mapping[str, str]) -> None:
+    """Replace what is known of the packs."""
+    folder().mkdir(parents=True, mode=0o700, exist_ok=True)
+    write_atomically(_packs(estate), json.dumps(dict(sound)) + "\n")
+
+
 def forget(estate: str) -> None:
     """Remove the record of a store that is gone with all it held."""
     _path(estate).unlink(missing_ok=True)
+    _packs(estate).unlink(missing_ok=True)
 
 
 def _path(estate: str) -> Path:
     return folder() / f"{estate}.jsonl"
+
+
+def _packs(estate: str) -> Path:
+    return folder() / f"{estate}.packs.json"

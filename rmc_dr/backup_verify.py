@@ -6,22 +6,30 @@ The playbooks work on the verification host alone. Production is only looked at.
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rmc_dr import backup_record, content, journey, ssh, target_lock
 from rmc_dr.backup import judge, look, one_at_a_time, send_news
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation, Level, Proof, Verdict
 from rmc_dr.backups.proof import loss, problem_of, prometheus, proofs_of, recovery_estimate
+from rmc_dr.command import meanwhile
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked
 from rmc_dr.estate import Application, Estate
+from rmc_dr.estate_backup import BusinessCheck
 from rmc_dr.exclusive import canceled_by_signal, lock_name
 from rmc_dr.files import write_atomically
-from rmc_dr.i18n import _
+from rmc_dr.found import told
+from rmc_dr.i18n import _, speaking
 from rmc_dr.model import Reach, Stage
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import next_transaction
@@ -30,7 +38,9 @@ from rmc_dr.plans import read_stages
 from rmc_dr.record import plain
 from rmc_dr.relay import relayed
 from rmc_dr.runner import OnEvent, end_leftovers, run_playbook
+from rmc_dr.store import packs
 from rmc_dr.verify_plan import Reading, Scope, make_plan
+from rmc_dr.words import size
 
 PLAYBOOK = "backup-verify.yml"
 # What of the backups' state makes a verification red, and the name of its proof.
@@ -45,6 +55,8 @@ STATE = {
 }
 NOT_FILES = ("copy", "recover", "pages", "business", "journey")
 NOT_DATABASE = ("attachments",)
+# The copy holds patients' data: the host removes it by itself when nobody renews its lease.
+LEASE, LEASE_SECONDS, RENEW_SECONDS = "/srv/verify/lease", 1200, 120
 INTO_NETWORK = (
     'exec nsenter --net="/proc/$(systemctl show --value --property=MainPID verification-net.service)/ns/net" '
     "socat STDIO TCP:{address}:{port}"
@@ -102,7 +114,8 @@ def _keep(estate: Estate, verdict: Verdict, on_event: OnEvent) -> Verdict:
     if backup.textfile:
         write_atomically(backup.textfile, prometheus(verdict, estate.name), 0o644)
     if red:
-        text = _("The verification of the backups of {estate} is red:").format(estate=estate.name)
+        with speaking(estate.config.language):
+            text = _("The verification of the backups of {estate} is red:").format(estate=estate.name)
         failed = send_news(estate, "\n".join([text, *red, ""]))
         if failed:
             on_event("note", text=_("The bad news could not be sent: {said}").format(said=failed))
@@ -136,7 +149,7 @@ class _Night:
         end_leftovers(self.mark)
         target_lock.take(self.estate, host, lock, Reach.SYSTEM, break_lock)
         try:
-            with canceled_by_signal() as canceled:
+            with canceled_by_signal() as canceled, meanwhile(self._renew, RENEW_SECONDS):
                 self._stages(canceled)
         finally:
             target_lock.release(self.estate, host, lock)
@@ -155,8 +168,16 @@ class _Night:
         proven = (*self.reading.chain, *self.measured.get("snapshots", ()))
         return replace(verdict, labels=proven if verdict.green else ())
 
+    def _renew(self) -> None:
+        """A host that does not answer now is asked again; the lease lasts for several tries."""
+        host = self.estate.host(self.reading.host)
+        renew = f"touch --no-create --date='+{LEASE_SECONDS} seconds' {LEASE}"
+        with suppress(subprocess.TimeoutExpired):
+            ssh.ask(self.estate, host, renew, RENEW_SECONDS / 4)
+
     def _stages(self, canceled: Callable[[], bool]) -> None:
-        steps: Mapping[str, Callable[[Stage], None]] = {
+        steps: Mapping[str, Callable[[Stage], object]] = {
+            "scratch": lambda stage: self._play(stage, verification_lease_seconds=LEASE_SECONDS),
             "repository": self._repository,
             "recover": self._recover,
             "business": self._business,
@@ -169,19 +190,16 @@ class _Night:
             *(NOT_DATABASE if not self.reading.files else ()),
         )
         try:
-            self._state()
+            with speaking(self.estate.config.language):
+                self._state()
             for stage in stages:
                 if stage.name in left_out:
                     continue
                 if cause := self._needs(stage.name) & self.failed:
                     self.failed.add(stage.name)
-                    self.proofs.append(
-                        Proof(
-                            stage.name,
-                            False,
-                            _("not tried, because of: {stages}").format(stages=", ".join(cause)),
-                        )
-                    )
+                    with speaking(self.estate.config.language):
+                        detail = _("not tried, because of: {stages}").format(stages=", ".join(cause))
+                    self.proofs.append(Proof(stage.name, False, detail))
                     continue
                 self.canceled = canceled
                 steps.get(stage.name, self._play)(stage)
@@ -226,8 +244,9 @@ class _Night:
             )
         facts: Any = outcome.facts.get(self.reading.host)
         said: Mapping[str, Any] = facts.get("verification", {}) if isinstance(facts, Mapping) else {}
-        found = proofs_of(said.get("checks", ()))
-        self.proofs.extend(found)
+        with speaking(self.estate.config.language):
+            checks = [{**one, "detail": told(one)} for one in said.get("checks", ())]
+        self.proofs.extend(proofs_of(checks))
         if outcome.status != "ok":
             message = (
                 outcome.failures[0].message if outcome.failures else _("the playbook was ended in the middle")
@@ -270,6 +289,28 @@ class _Night:
             verification_database=reading.database,
             verification_files=reading.files,
         )
+        if reading.files:
+            self._packs()
+
+    def _packs(self) -> None:
+        """restic reads a part of the packs by turns; what is new since the last time is read here, whole."""
+        self.on_event("stage", name="packs")
+        name, began = self.estate.name, time.monotonic()
+        try:
+            read = packs.read_new(self.estate, backup_record.packs(name), self.canceled)
+        except (BotoCoreError, ClientError) as error:
+            said = " ".join(str(error).split())[:200]
+            with speaking(self.estate.config.language):
+                detail = _("new packs could not be read: {said}").format(said=said)
+            self.proofs.append(Proof("packs", False, detail))
+            return
+        backup_record.keep_packs(name, read.sound)
+        self.stages["packs"] = round(time.monotonic() - began, 1)
+        with speaking(self.estate.config.language):
+            detail = _("{count} packs that are new, {size}, read whole").format(
+                count=read.count, size=size(read.size)
+            )
+        self.proofs.append(Proof("packs", not read.bad, detail, read.bad))
 
     def _recover(self, stage: Stage) -> None:
         said = self._play(stage, verification_until=self.reading.until)
@@ -284,11 +325,13 @@ class _Night:
         )  # no commit was replayed: the copy is as of the backup
         self.rpo = loss(newest, reached["at"], reached.get("next"), ahead)
         allowed = self.estate.config.targets.rpo_minutes * 60
-        if self.rpo is None:
-            detail = _("nobody can say what would be lost: the copy holds no transaction with a time")
-        else:
-            detail = _("{seconds:.0f} s of writes would be lost; {allowed:.0f} s are promised").format(
-                seconds=self.rpo, allowed=allowed
+        with speaking(self.estate.config.language):
+            detail = (
+                _("nobody can say what would be lost: the copy holds no transaction with a time")
+                if self.rpo is None
+                else _("{seconds:.0f} s of writes would be lost; {allowed:.0f} s are promised").format(
+                    seconds=self.rpo, allowed=allowed
+                )
             )
         self.proofs.append(Proof("rpo", self.rpo is not None and self.rpo <= allowed, detail))
 
@@ -296,11 +339,8 @@ class _Night:
         said = self._play(stage)
         answers: Mapping[str, Any] = said.get("answers", {})
         for check in self.estate.config.backup.checks:
-            answer = answers.get(check.name, {"problem": _("it was not asked")})
-            problem = answer.get("problem") or problem_of(
-                str(answer.get("value", "")), check.expect.model_dump(exclude_none=True), datetime.now(UTC)
-            )
-            detail = problem or _("is {value}").format(value=answer["value"])
+            with speaking(self.estate.config.language):
+                problem, detail = _judged(check, answers.get(check.name))
             self.proofs.append(
                 Proof("business", not problem, f"{check.name}: {detail}", (check.name,) if problem else ())
             )
@@ -318,7 +358,9 @@ class _Night:
         lead = INTO_NETWORK.format(address=host.address, port=port)
         with relayed([*ssh.command(self.estate, host), lead]) as through:
             for app in self.estate.config.applications.apps:
-                for check in journey.travel(self.estate, host, self._with_attachment(app), through):
+                with speaking(self.estate.config.language):
+                    checks = journey.travel(self.estate, host, self._with_attachment(app), through)
+                for check in checks:
                     self.proofs.append(Proof("journey", check.passed, f"{check.name} {check.detail}".strip()))
 
     def _with_attachment(self, app: Application) -> Application:
@@ -333,3 +375,14 @@ class _Night:
         if known.auth:
             step["auth"] = known.auth
         return app.model_copy(update={"journey": [*app.journey, step]})
+
+
+def _judged(check: BusinessCheck, answer: Mapping[str, Any] | None) -> tuple[bool, str]:
+    """Whether an answer is a problem, and what is said of it."""
+    if answer is None:
+        return True, _("it was not asked")
+    if problem := answer.get("problem"):
+        return True, told({"says": problem, "values": {}, "detail": problem})
+    value, expect = str(answer.get("value", "")), check.expect.model_dump(exclude_none=True)
+    wrong = problem_of(value, expect, datetime.now(UTC))
+    return wrong is not None, wrong or _("is {value}").format(value=value)

@@ -76,8 +76,11 @@ class Timer:
 
 
 def jobs(estate: Estate) -> tuple[Job, ...]:
-    """The jobs of an estate: nothing is verified without a host for it, nor told where nobody is named."""
-    wanted = {"verify": bool(estate.group("verifier")), "watch": bool(addresses(estate))}
+    """The jobs of an estate: nothing is verified or expires without a host for it, nor is anything told where
+    nobody is named.
+    """
+    there = bool(estate.group("verifier"))
+    wanted = {"verify": there, "expire": there, "watch": bool(addresses(estate))}
     return tuple(job for job in JOBS if wanted.get(job.name, True))
 
 
@@ -93,15 +96,18 @@ def units(
     full_on: str,
     password_file: Path,
     wanted: Sequence[Job] = JOBS,
+    language: str = "en",
 ) -> dict[str, str]:
-    """The text of every unit by its file name. ``at`` is the hour and minute when the nights' work begins."""
+    """The text of every unit by its file name. ``at`` is the hour and minute when the nights' work begins;
+    what a job tells, and keeps to be told, is in the estate's ``language``.
+    """
     calendars = _calendars(at, full_on)
     texts = {}
     for job in wanted:
         name = unit_name(estate, job.name)
         words = (str(executable), "-i", str(inventory), *job.command.split())
         command = " ".join(_quoted(word).replace("$", "$$") for word in words)
-        texts[f"{name}.service"] = _service(estate, job, command, password_file)
+        texts[f"{name}.service"] = _service(estate, job, command, password_file, language)
         texts[f"{name}.timer"] = _timer(estate, job, job.calendar or calendars[job.name])
     return texts
 
@@ -123,7 +129,7 @@ def _calendars(at: str, full_on: str) -> dict[str, str]:
     }
 
 
-def _service(estate: str, job: Job, command: str, password_file: Path) -> str:
+def _service(estate: str, job: Job, command: str, password_file: Path, language: str) -> str:
     lines = [
         "# Written by `rmc-dr schedule install`.",
         "[Unit]",
@@ -135,7 +141,7 @@ def _service(estate: str, job: Job, command: str, password_file: Path) -> str:
         "Type=oneshot",
         *(["SuccessExitStatus=1 2 3"] if job.tells else []),  # bad news is no failure of who brings it
         f"ExecStart={command}",
-        "Environment=RMC_DR_LANG=en",
+        f"Environment=RMC_DR_LANG={language}",
         f"Environment={_quoted(f'RMC_DR_VAULT_PASSWORD_FILE={password_file}')}",
         "Nice=10",
         "IOSchedulingClass=idle",
@@ -180,7 +186,16 @@ def install(estate: Estate, at: str, full_on: str) -> list[Timer]:
         )
     _require_systemd()
     password = _password_file(estate)
-    texts = units(estate.name, estate.inventory, content.executable(), at, full_on, password, jobs(estate))
+    texts = units(
+        estate.name,
+        estate.inventory,
+        content.executable(),
+        at,
+        full_on,
+        password,
+        jobs(estate),
+        estate.config.language,
+    )
     for name, text in texts.items():
         write_atomically(UNITS / name, text, 0o644)
     _systemctl("daemon-reload")

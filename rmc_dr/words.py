@@ -39,6 +39,7 @@ def stage_title(name: str) -> str:
         "reinit": _("Make the standby anew"),
         "scratch": _("Make room for the scratch"),
         "repository": _("Read the repositories"),
+        "packs": _("Read the new packs of the files"),
         "copy": _("Restore the newest backup"),
         "recover": _("Recover it to the archive's end"),
         "pages": _("Check every page, table and index"),

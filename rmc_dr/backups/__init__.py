@@ -2,7 +2,7 @@
 
 from rmc_dr.backups.archive import Gap, gaps, lacking
 from rmc_dr.backups.judge import Level, Limits, Remark, level, remarks
-from rmc_dr.backups.keep import Keeping, keeping
+from rmc_dr.backups.keep import Keeping, keeping, outlived
 from rmc_dr.backups.proof import Proof, Verdict
 from rmc_dr.backups.seen import Archiver, BackupsObservation, DatabaseBackup, Fault, FileSnapshot, faults
 from rmc_dr.backups.surroundings import Lineage, Room, Surroundings
@@ -28,5 +28,6 @@ __all__ = [
     "keeping",
     "lacking",
     "level",
+    "outlived",
     "remarks",
 ]

@@ -189,15 +189,17 @@ def _archive(seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
 
 
 def _locks(seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
-    if seen.newest is None or "store" in seen.errors:
+    if "store" in seen.errors:
         return
-    for backup in seen.chain(seen.newest):
-        until = backup.locked_until
+    needed = {one.label: one.locked_until for one in seen.chain(seen.newest)} if seen.newest else {}
+    if seen.files:
+        needed[_("the oldest pack of the files")] = seen.files_until
+    for label, until in needed.items():
         if until is None:
-            yield Remark(Level.WARNING, "not-locked", _("{label} has no lock").format(label=backup.label))
+            yield Remark(Level.WARNING, "not-locked", _("{label} has no lock").format(label=label))
         elif until - seen.at < limits.lock_margin:
             text = _("the lock of {label}, which is still needed, ends {when}").format(
-                label=backup.label, when=until.isoformat(timespec="minutes")
+                label=label, when=until.isoformat(timespec="minutes")
             )
             yield Remark(Level.WARNING, "lock-ends", text)
 
@@ -206,14 +208,18 @@ def _verified(seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:
     if limits.red:
         text = _("the last verification is red: {said}").format(said="; ".join(limits.red[:3]))
         yield Remark(Level.CRITICAL, "verification-red", text)
-    if not seen.database:
-        return
-    last = max((backup.verified for backup in seen.database if backup.verified), default=None)
-    if last is None:
-        yield Remark(Level.WARNING, "never-verified", _("no backup was ever verified"))
-    elif seen.at - last > timedelta(hours=limits.verify_hours):
-        text = _("the last verification is {hours:.0f} h old").format(hours=_hours(seen.at - last))
-        yield Remark(Level.WARNING, "verification-old", text)
+    for what, kept in ((_("the database"), seen.database), (_("the files"), seen.files)):
+        if not kept:
+            continue
+        last = max((one.verified for one in kept if one.verified), default=None)
+        if last is None:
+            text = _("no backup of {what} was ever verified").format(what=what)
+            yield Remark(Level.WARNING, "never-verified", text)
+        elif seen.at - last > timedelta(hours=limits.verify_hours):
+            text = _("the last verification of {what} is {hours:.0f} h old").format(
+                what=what, hours=_hours(seen.at - last)
+            )
+            yield Remark(Level.WARNING, "verification-old", text)
 
 
 def _timers(_seen: BackupsObservation, limits: Limits) -> Iterator[Remark]:

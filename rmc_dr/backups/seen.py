@@ -44,7 +44,11 @@ class DatabaseBackup:
 
 @dataclass(frozen=True)
 class FileSnapshot:
-    """One snapshot of a host's files. ``size`` is what it shows, ``added`` what it brought, both in bytes."""
+    """One snapshot of a host's files. ``size`` is what it shows, ``added`` what it brought, both in bytes.
+
+    ``own_lock`` is the end of the snapshot's own lock; ``locked_until`` is when the first lock ends of it
+    and of all that it may need, whose packs are shared and may be much older than it.
+    """
 
     id: str
     host: str
@@ -55,6 +59,7 @@ class FileSnapshot:
     added: int
     locked_until: datetime | None = None
     verified: datetime | None = None
+    own_lock: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class BackupsObservation:
 
     ``archived`` maps a part of the archive (as 17-1) to its segments' names; ``labels`` are the backups that
     the store holds objects of, whether pgBackRest knows them or not. ``archived_at`` is when the newest
-    segment was stored; ``lineage`` is that of the only primary.
+    segment was stored; ``lineage`` is that of the only primary. ``files_until`` is when the lock ends of the
+    oldest pack or key that the files' repository shows.
     """
 
     at: datetime
@@ -88,6 +94,7 @@ class BackupsObservation:
     archived_at: datetime | None = None
     lineage: Lineage | None = None
     surroundings: Surroundings = field(default_factory=Surroundings)
+    files_until: datetime | None = None
 
     @property
     def newest(self) -> DatabaseBackup | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rmc_dr.cli.backup_verify import verify
-from rmc_dr.cli.common import Context, pass_context, teller
+from rmc_dr.cli.common import Context, break_lock_option, pass_context, teller
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def status(context: Context, /, tell: bool, as_json: bool) -> None:
 
     try:
         estate = context.estate()
-        seen = story.look(estate)
-        found = story.judge(estate, seen, schedule.late(estate))
+        seen, late = story.look(estate), schedule.late(estate)
+        found = story.judge(estate, seen, late)
     except Error as error:
         click.echo(
             _("BACKUP {level}: {said}").format(level=Level.UNKNOWN.name, said=printable(error.message))
@@ -133,13 +133,8 @@ def status(context: Context, /, tell: bool, as_json: bool) -> None:
         sys.exit(int(Level.UNKNOWN))
     worst = level(found)
     if tell and worst is not Level.OK:
-        text = "\n".join(
-            [
-                _("The backups of {estate} need somebody:").format(estate=estate.name),
-                *(one.text for one in found),
-            ]
-        )
-        if failed := story.send_news(estate, f"{text}\n"):
+        failed = story.send_news(estate, story.bad_news(estate, seen, late))
+        if failed:
             click.echo(_("The bad news could not be sent: {said}").format(said=failed), err=True)
     if as_json or context.json:
         remarks = [{"level": item.level.name, "code": item.code, "text": item.text} for item in found]
@@ -153,16 +148,18 @@ def status(context: Context, /, tell: bool, as_json: bool) -> None:
 @backup.command(
     help=_(
         "Expire old backups with the keeper's key.\n\n"
-        "The newest chains stay, as many as the estate names; so does whatever a lock protects, and the "
-        "chain that was last verified. Nothing goes while the backups are not well."
+        "The newest chains and snapshots stay, as many as the estate names; so does what a lock protects, "
+        "and what was last verified. Locks of older files that are still needed are extended. Nothing goes "
+        "while the backups are not well. It is done on the verification host."
     )
 )
 @click.option("--plan", "only_plan", is_flag=True, help=_("Say what would go, and do nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask."))
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @pass_context
-def expire(context: Context, /, only_plan: bool, yes: bool, as_json: bool) -> None:
-    from rmc_dr import backup as story
+def expire(context: Context, /, only_plan: bool, yes: bool, break_lock: str | None, as_json: bool) -> None:
+    from rmc_dr import expiry as story
 
     context.json = as_json or context.json
     estate = context.estate()
@@ -171,11 +168,12 @@ def expire(context: Context, /, only_plan: bool, yes: bool, as_json: bool) -> No
         _show_keeping(context, plan)
         if only_plan or not click.confirm(_("Expire?")):
             return
-    done = story.expire(estate, teller(context))
+    done = story.expire(estate, teller(context), break_lock)
     if context.json:
         context.emit(asdict(done))
     else:
-        context.console.print(_("Expired: {labels}").format(labels=", ".join(done.expires) or _("nothing")))
+        gone = ", ".join([*done.expires, *done.snapshots])
+        context.console.print(_("Expired: {labels}").format(labels=gone or _("nothing")))
 
 
 def _show_plan(context: Context, plan: Plan) -> None:
@@ -200,6 +198,9 @@ def _show_keeping(context: Context, plan: Keeping) -> None:
         _("{count} full backups stay, with all that depends on them. To go: {labels}").format(
             count=plan.full, labels=", ".join(plan.expires) or _("nothing")
         )
+    )
+    context.console.print(
+        _("Snapshots of files to go: {ids}").format(ids=", ".join(plan.snapshots) or _("nothing"))
     )
     reasons = {
         "locked": _("a lock protects it"),
@@ -229,6 +230,8 @@ def _files_lines(seen: BackupsObservation) -> Iterator[str]:
     from rmc_dr.words import size
 
     yield _("Files")
+    if seen.files and seen.labels is not None:
+        yield "  " + _("oldest pack: {lock}").format(lock=_locked(seen, seen.files_until))
     for one in seen.files or ():
         yield f"  {one.id}  {one.host}  {one.name}"
         yield "    " + _("{age} old, {files} files, {size}").format(
@@ -244,16 +247,15 @@ def _none(found: Sequence[object] | None) -> Iterator[str]:
 
 
 def _kept(seen: BackupsObservation, one: DatabaseBackup | FileSnapshot) -> str:
-    """Until when a lock protects it, and when it was last proven."""
-    lock = (
-        _("locked until {moment}").format(moment=_when(one.locked_until))
-        if one.locked_until
-        else _("no lock")
-        if seen.labels is not None
-        else _("lock unknown")
-    )
+    """Until when locks protect it whole, and when it was last proven."""
     proof = _("verified {moment}").format(moment=_when(one.verified)) if one.verified else _("never verified")
-    return f"{lock}, {proof}"
+    return f"{_locked(seen, one.locked_until)}, {proof}"
+
+
+def _locked(seen: BackupsObservation, until: datetime | None) -> str:
+    if until:
+        return _("locked until {moment}").format(moment=_when(until))
+    return _("no lock") if seen.labels is not None else _("lock unknown")
 
 
 def _kind(kind: str) -> str:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 HOST_SECONDS = 45
 NEXT_SECONDS = 10  # for each further host: where the first one waits for a dead store, so do the others
 REPOSITORY = "database"
-SNAPSHOTS = "files/snapshots/"
+FILES = "files/"
+SNAPSHOTS, IN_USE = "snapshots", "locks"  # restic's folders of what is no part of the data
 UNREADABLE = 99  # of pgBackRest's codes the one that stands for a repository that does not answer
 Answer = TypeVar("Answer")
 
@@ -42,11 +43,15 @@ class Silent(Exception):
 
 @dataclass(frozen=True)
 class _Stored:
-    """The store's part. ``locks`` are by label of a backup and by id of a snapshot."""
+    """The store's part. ``locks`` are by label of a backup and by id of a snapshot.
+
+    ``files_until`` is the lock of the oldest object of the files' repository, its snapshots left out.
+    """
 
     archived: Mapping[str, tuple[str, ...]]
     labels: tuple[str, ...]
     locks: Mapping[str, datetime | None]
+    files_until: datetime | None
 
 
 def observe_backups(estate: Estate, verified: Mapping[str, datetime]) -> BackupsObservation:
@@ -71,13 +76,14 @@ def observe_backups(estate: Estate, verified: Mapping[str, datetime]) -> Backups
         database=None
         if database is None
         else tuple(_with(backup, backup.label, locks, verified) for backup in database),
-        files=None if files is None else tuple(_with(found, found.id, locks, verified) for found in files),
+        files=None if files is None else tuple(_snapshot(found, stored, verified) for found in files),
         archived=stored.archived if stored else None,
         labels=stored.labels if stored else None,
         archiver=primary[0] if primary else None,
         errors=errors,
         lineage=primary[1] if primary else None,
         surroundings=surroundings.result(),
+        files_until=stored.files_until if stored else None,
     )
 
 
@@ -106,6 +112,13 @@ def _with(
     found: Any, key: str, locks: Mapping[str, datetime | None], verified: Mapping[str, datetime]
 ) -> Any:
     return replace(found, locked_until=locks.get(key), verified=verified.get(key))
+
+
+def _snapshot(found: FileSnapshot, stored: _Stored | None, verified: Mapping[str, datetime]) -> FileSnapshot:
+    own = stored.locks.get(found.id) if stored else None
+    ends = (own, stored.files_until if stored else None)
+    first = None if None in ends else min(end for end in ends if end)
+    return replace(found, locked_until=first, own_lock=own, verified=verified.get(found.id))
 
 
 def _database(estate: Estate) -> tuple[DatabaseBackup, ...]:
@@ -197,14 +210,27 @@ def _store(estate: Estate) -> _Stored:
         label, slash, _rest = key.split("/", 3)[-1].partition("/")
         if slash and label[0].isdigit():
             oldest[label] = min(oldest.get(label, (modified, key)), (modified, key))
-    snapshots = {key.removeprefix(SNAPSHOTS)[:8]: key for key, _modified in objects(s3, bucket, SNAPSHOTS)}
+    snapshots: dict[str, str] = {}
+    files: list[tuple[datetime, str]] = []
+    for key, modified in objects(s3, bucket, FILES):
+        part, _slash, name = key.removeprefix(FILES).partition("/")
+        if part == SNAPSHOTS:
+            snapshots[name[:8]] = key
+        elif part != IN_USE:
+            files.append((modified, key))
     keys = {**{label: key for label, (_modified, key) in oldest.items()}, **snapshots}
+    # One question for all packs: each is locked from when it was put, and an expiry extends the oldest last.
+    if files:
+        keys[FILES] = min(files)[1]
     with ThreadPoolExecutor(4) as pool:
         locks = dict(
             zip(keys, pool.map(lambda key: _locked_until(s3, bucket, key), keys.values()), strict=True)
         )
     return _Stored(
-        {part: tuple(sorted(set(names))) for part, names in archived.items()}, tuple(sorted(oldest)), locks
+        {part: tuple(sorted(set(names))) for part, names in archived.items()},
+        tuple(sorted(oldest)),
+        locks,
+        locks.get(FILES),
     )
 
 

@@ -51,7 +51,7 @@ def observe_inspection(estate: Estate) -> Inspection | None:
     try:
         done = ssh.ask(estate, hosts[0], LOOK, TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        return Inspection(name, "unknown", detail="ssh did not end in time")
+        return Inspection(name, "unknown", detail=_("ssh did not end in time"))
     if done.returncode:
         said = " ".join(done.stderr.split())[-200:]
         return Inspection(

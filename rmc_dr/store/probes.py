@@ -12,6 +12,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ BODY = b"Written by `rmc-dr store check`.\n"
 NO_POLICY = "no policy at all"  # where it is allowed it is refused as nonsense: nothing is lost
 SPEED_BYTES = 1024**2
 SPEED_ENOUGH_SECONDS = 0.5  # what was faster is not measured again
+LONGER, SHORTER, SOON = timedelta(minutes=1), timedelta(hours=-1), timedelta(minutes=2)
 NO_VERSION = "NoVersion"  # ours: the request before should have named one, and did not
 
 
@@ -108,6 +110,7 @@ def _writer(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
     yield _must_not("writer-deletes-version", _by_version(ask, name, _version(marker)))
     yield _must_not("writer-deletes-versions-at-once", _versions_at_once(ask, name, _version(marker)))
     yield from _locked(bucket, "writer", written)
+    yield _must_not("writer-extends-lock", _relock(ask, *_last(written), LONGER))
     yield _settings(bucket, "writer")
 
 
@@ -131,6 +134,9 @@ def _keeper(bucket: Bucket, written: list[tuple[str, str]]) -> Iterator[Check]:
     yield _may("keeper-expires", _by_version(ask, name, _version(marker)))
     yield _may("keeper-expires-at-once", _hide_and_expire(ask, name))
     yield from _locked(bucket, "keeper", written)
+    # The longer one last: what is refused has then been refused against the bucket's own lock.
+    yield _must_not("keeper-shortens-lock", _relock(ask, *_last(written), SHORTER))
+    yield _may("keeper-extends-lock", _relock(ask, *_last(written), LONGER))
     yield _settings(bucket, "keeper")
 
 
@@ -197,6 +203,19 @@ def _by_version(ask: Callable[..., Attempt], name: str, version: str) -> Attempt
     if not version:
         return Attempt(code=NO_VERSION)
     return ask("delete_object", Key=name, VersionId=version)
+
+
+def _relock(ask: Callable[..., Attempt], name: str, version: str, by: timedelta) -> Attempt:
+    """Let the lock of one version end so much later, or sooner; never before now, which is no lock at all."""
+    if not version:
+        return Attempt(code=NO_VERSION)
+    seen = ask("get_object_retention", Key=name, VersionId=version)
+    if not seen.done:
+        return seen
+    lock = seen.answer["Retention"]
+    until = max(lock["RetainUntilDate"] + by, datetime.now(UTC) + SOON)
+    wanted = {"Mode": lock["Mode"], "RetainUntilDate": until.replace(microsecond=0)}
+    return ask("put_object_retention", Key=name, VersionId=version, Retention=wanted)
 
 
 def _versions_at_once(ask: Callable[..., Attempt], name: str, version: str) -> Attempt:

@@ -26,6 +26,13 @@ def test_nothing_is_left_of_a_verification(host):
         assert host.run("pgrep -x postgres").stdout == ""
 
 
+def test_it_sweeps_by_itself_what_a_killed_verification_left(host):
+    timer = host.service("rmc-dr-sweep.timer")
+    assert timer.is_enabled
+    assert timer.is_running
+    assert host.file("/usr/local/lib/rmc-dr-sweep").mode == 0o755
+
+
 def test_it_is_named_as_the_host_that_things_are_removed_on(host, name):
     assert host.file(f"{SETTINGS}/host").content_string.strip() == name
 

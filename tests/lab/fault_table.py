@@ -17,16 +17,20 @@ import ledger
 import pytest
 
 TABLE = Path(__file__).parents[2] / "docs" / "faults.json"
+PROOFS = TABLE.with_name("proof.json")
+CLEAN = "tests/lab/test_faults.py::test_twenty_clean_nights_raise_no_false_alarm"
 OLDEST_DAYS = 60
 STATUS, CHECK, DB, VERIFY = "backup status", "store check", "db status", "backup verify"
 FAULTS: dict[str, tuple[str, ...]] = {
     "a flipped byte in a backup file": (VERIFY,),
     "a flipped byte in a WAL segment": (VERIFY,),
     "a flipped byte in a restic pack": (VERIFY,),
+    "a flipped byte in a new restic pack": (VERIFY,),
     "a flipped byte in a manifest": (VERIFY,),
     "a flipped byte in a manifest's copy": (VERIFY,),
     "a missing object": (VERIFY,),
     "a wrong key": (VERIFY,),
+    "a wrong S3 key": (VERIFY,),
     "an archive gap": (VERIFY,),
     "a full scratch disk": (VERIFY,),
     "the store's certificate has expired": (CHECK, STATUS),
@@ -128,9 +132,23 @@ def lines(rows: dict[str, Any], today: date) -> Iterator[tuple[str, bool]]:
                 yield f"{name:<60} {command:<18} {told} ({hurt['commit']}, {hurt['date']})", True
 
 
+def clean_nights(proofs: dict[str, Any], today: date) -> tuple[str, bool]:
+    """The line of the nights without any fault, out of the ledger of long tests."""
+    proof = proofs.get(CLEAN, {})
+    name = f"{'20 clean nights, one after the other, under load':<60} {VERIFY:<18}"
+    if "date" not in proof:
+        return f"{name} NOT PROVEN YET", False
+    told = f"({proof['commit']}, {proof['date']})"
+    if (today - date.fromisoformat(proof["date"])).days > OLDEST_DAYS:
+        return f"{name} PROVEN LONG AGO {told}", False
+    return f"{name} {'green, and no alarm':<18} {told}", True
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if os.environ.get("RMC_DR_LONG") != "all" or config.option.collectonly:
         return
     terminalreporter.section("fault table")
-    for line, right in lines(ledger.entries(TABLE), datetime.now(UTC).date()):
+    today = datetime.now(UTC).date()
+    nights = clean_nights(ledger.entries(PROOFS), today)
+    for line, right in [*lines(ledger.entries(TABLE), today), nights]:
         terminalreporter.write_line(line, **({} if right else {"red": True, "bold": True}))

@@ -208,7 +208,7 @@ def test_an_expiry_takes_nothing_that_is_locked(pair: Pair):
     outcome = run_playbook(
         estate,
         "backup-expire.yml",
-        variables={"expire_host": pair.standby, "pgbackrest_keep_full": 1, "store_sweep_days": 0},
+        variables={"pgbackrest_keep_full": 1, "store_sweep_days": 0, "store_lock_days": 2},
         on_event=lambda *_event, **_fields: None,
         log=Path("/tmp/expire.log"),  # noqa: S108
     )
@@ -216,8 +216,30 @@ def test_an_expiry_takes_nothing_that_is_locked(pair: Pair):
     left = {backup["label"] for backup in document(lab, "list")["database"]}
     assert len({label.partition("_")[0] for label in left}) == 1
     assert outcome.facts["store1"]["swept"]["locked"] > 0
+    assert outcome.facts["store1"]["extended"] > 0
+    until_when = datetime.fromisoformat(document(lab, "list")["files_until"])
+    assert until_when - datetime.now(UTC) > timedelta(days=1, hours=20), "the oldest pack of the files"
+    keeper = estate.opened().get("s3", "keeper", "access_key")
+    assert keeper not in pair.on("verify1", "cat /etc/rmc-dr/restic.env /etc/pgbackrest/pgbackrest.conf")
     s3 = client(estate, "verifier")
     for label in labels - left:
         prefix = f"database/backup/pair/{label}/"
         kept = s3.list_object_versions(Bucket=estate.config.s3.bucket, Prefix=prefix).get("Versions", ())
         assert kept, label
+
+
+def test_an_expiry_that_lives_on_keeps_the_others_out(pair: Pair):
+    """As one whose command was killed: nobody on the control machine holds a lock any more."""
+    scope = "rmc-dr-expiry"
+    at_work = f"systemd-run --quiet --scope --collect --unit={scope} sleep 300 >/dev/null 2>&1 </dev/null &"
+    pair.on("verify1", at_work)
+    try:
+        until(
+            lambda: pair.on("verify1", f"systemctl is-active {scope}.scope || true").strip() == "active", 30
+        )
+        for words in (("run", "--files"), ("verify", "--files"), ("expire", "--yes")):
+            said = pair.lab.run("backup", *words)
+            assert (said.code, "still at work on verify1" in said.err) == (4, True), said.err
+    finally:
+        pair.on("verify1", f"systemctl stop {scope}.scope")
+    pair.lab.ok("backup", "run", "--files")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from looks import of_verification
 from pair import Pair, mend
 
 from rmc_dr import backup_record
+from rmc_dr.backup_verify import LEASE_SECONDS
 from rmc_dr.drill.users import acknowledged, users_at_work, wait_for
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
@@ -148,6 +148,17 @@ def another_passphrase(ground: Ground) -> Iterator[None]:
 
 
 @contextmanager
+def another_s3_key(ground: Ground) -> Iterator[None]:
+    """The store knows the verification host's key, and this is not the secret that belongs to it."""
+    wrong = "sed -i 's/^repo1-s3-key-secret=.*/repo1-s3-key-secret=other/'"
+    ground.pair.on(HOST, f"cp -a {CONF} {CONF}.kept; {wrong} {CONF}")
+    try:
+        yield
+    finally:
+        ground.pair.on(HOST, f"mv {CONF}.kept {CONF}")
+
+
+@contextmanager
 def full_disk(ground: Ground) -> Iterator[None]:
     room = "$(( $(stat -f -c '%a * %S' /srv) - 200 * 1024 * 1024 ))"
     ground.pair.on(HOST, f"fallocate -l {room} /srv/ballast")
@@ -202,6 +213,14 @@ DAMAGE: dict[str, tuple[Damage, tuple[str, ...], str, Callable[[Ground], str]]] 
         "packs",
         lambda g: g.bucket.largest("files/data/").rpartition("/")[2],
     ),
+    # As restic reads a part of the packs a night; one that came since is read whole by rmc-dr itself.
+    "new-restic-pack": (
+        lambda g: g.bucket.flipped(g.bucket.largest("files/data/")),
+        ("--files",),
+        "packs",
+        lambda g: g.bucket.largest("files/data/").rpartition("/")[2],
+    ),
+    "wrong-s3-key": (another_s3_key, ("--database",), "repository", lambda _g: "403"),
     "wrong-key": (another_passphrase, ("--database",), "repository", lambda _g: "No usable backup.info file"),
     "full-disk": (full_disk, (), "room", lambda _g: "/srv"),
 }
@@ -215,6 +234,8 @@ IN_TABLE = {
     "wal-segment": "a flipped byte in a WAL segment",
     "archive-gap": "an archive gap",
     "restic-pack": "a flipped byte in a restic pack",
+    "new-restic-pack": "a flipped byte in a new restic pack",
+    "wrong-s3-key": "a wrong S3 key",
     "wrong-key": "a wrong key",
     "full-disk": "a full scratch disk",
 }
@@ -249,7 +270,8 @@ def test_after_all_damage_it_is_green_again(ground: Ground):
     assert (code, red(verdict)) == (0, {})
 
 
-def test_a_killed_one_is_swept_by_the_next(ground: Ground, tmp_path: Path):
+def kill_one(ground: Ground) -> None:
+    """A verification's command is killed while its copy runs."""
     child = ground.lab.popen("backup", "verify")
     try:
         deadline = time.monotonic() + 300
@@ -261,6 +283,39 @@ def test_a_killed_one_is_swept_by_the_next(ground: Ground, tmp_path: Path):
         child.send_signal(signal.SIGKILL)
         child.wait(timeout=30)
     assert "/srv/verify" in ground.pair.on(HOST, LEFT)
+
+
+@contextmanager
+def impatient_host(ground: Ground) -> Iterator[None]:
+    """The host looks every few seconds whether a lease is over."""
+    folder = "/run/systemd/system/rmc-dr-sweep.timer.d"
+    often = "[Timer]\\nOnActiveSec=\\nOnActiveSec=3s\\nOnUnitInactiveSec=5s\\n"
+    again = "systemctl daemon-reload; systemctl restart rmc-dr-sweep.timer"
+    ground.pair.on(HOST, f"mkdir -p {folder}; printf '{often}' >{folder}/often.conf; {again}")
+    try:
+        yield
+    finally:
+        ground.pair.on(HOST, f"rm -r {folder}; {again}")
+
+
+def test_a_killed_one_is_swept_by_its_host(ground: Ground):
+    """The lease lasts for minutes; the test does not wait for them, but lets it end."""
+    kill_one(ground)
+    with impatient_host(ground):
+        time.sleep(15)
+        left = int(ground.pair.on(HOST, "echo $(($(stat -c %Y /srv/verify/lease) - $(date +%s)))"))
+        assert 0 < left <= LEASE_SECONDS, "a copy whose lease lasts is left alone"
+        ground.pair.on(HOST, "touch --date='-1 second' /srv/verify/lease")
+        deadline = time.monotonic() + 120
+        while ground.pair.on(HOST, LEFT).strip():
+            assert time.monotonic() < deadline, ground.pair.on(HOST, LEFT)
+            time.sleep(1)
+    code, verdict = verified(ground, "--database")
+    assert (code, red(verdict)) == (0, {})
+
+
+def test_a_killed_one_is_swept_by_the_next(ground: Ground):
+    kill_one(ground)
     ground.lab.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1")  # it holds nobody up
     code, verdict = verified(ground, "--database")
     assert (code, red(verdict)) == (0, {})

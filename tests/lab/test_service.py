@@ -32,6 +32,16 @@ def result(lab: Lab, *words: str) -> dict[str, Any]:
     return lab.ok(*words, "--json").events()[-1]
 
 
+def rows(pair: Pair) -> list[str]:
+    """How much each application's database holds."""
+    counts = (
+        "select (select count(*) from patients), (select count(*) from checks), "
+        "(select count(*) from attachments)"
+    )
+    ask = f"runuser -u postgres -- psql -X -A -t -c '{counts}' -d"
+    return [pair.on(pair.primary, f"{ask} {name}").strip() for name in ("management", "verification")]
+
+
 def test_a_write_freeze_keeps_users_out_and_the_databases_up(pair: Pair, users: Users):
     lab = pair.lab
     with users_at_work(users.estate, users.ledger):
@@ -43,14 +53,17 @@ def test_a_write_freeze_keeps_users_out_and_the_databases_up(pair: Pair, users: 
             "healthy",
         )
         frozen = acknowledged(users.ledger)
-        lsn = pair.sql(pair.primary, "select pg_current_wal_insert_lsn()")
+        held = rows(pair)
         time.sleep(5)
         assert acknowledged(users.ledger) == frozen
-        assert lsn  # the databases stay up
+        assert rows(pair) == held, "the databases are up, and nothing comes into them"
+        who = "select count(*) from pg_stat_activity where right(usename, 4) = '_app'"
+        assert pair.sql(pair.primary, who).strip() == "0", "no application is connected"
         assert "rmc-dr start" in lab.ok().out
         done = result(lab, "start")
         assert (done["serving"], done["users"], done["pair"]) == ({"app1": True}, {"app1": "open"}, "healthy")
         users.go_on()
+        assert rows(pair) != held, "what the count would have seen"
     users.nothing_lost()
 
 

@@ -135,7 +135,7 @@ def test_a_store_that_hangs_costs_bounded_time(hung: Lab):
     assert (code, bool(failed(checks))) == (1, True)
 
 
-def test_an_unlocked_bucket_and_a_foreign_lock_are_red(healthy: Lab, tmp_path):
+def test_a_lock_that_is_not_the_estates_is_red(healthy: Lab, tmp_path):
     """The bucket stays as it is; the estate is made to want another lock."""
     from conftest import copy_inventory
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from role_module import program
 from test_backups import DIFF, FULL, NOW, SNAPSHOT, backup, seen
 
 from rmc_dr import backup as story
-from rmc_dr import backup_record, content
+from rmc_dr import backup_record, content, expiry
 from rmc_dr.backups import BackupsObservation, Room, Surroundings
-from rmc_dr.errors import Error, Locked, Refused
+from rmc_dr.errors import BadInput, Error, Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.observe import backups
+from rmc_dr.observe import expiry as expiry_eyes
 from rmc_dr.pair import Limits, Node, PairObservation, Role
 from rmc_dr.runner import Failure, Outcome
 
@@ -36,6 +39,7 @@ class Stage:
         self.outcome = Outcome("ok", 3.0, facts={**SNAPSHOTS, "db2": {"label": "L", **SNAPSHOTS["db2"]}})
         self.played: list[tuple[str, dict[str, Any]]] = []
         self.during: Callable[[], object] = lambda: None
+        self.locks: list[str] = []
 
     def pair(self, _estate: Estate) -> PairObservation:
         return PairObservation(self.nodes, (), (), Limits(1, 1.0))
@@ -59,7 +63,10 @@ def stage(monkeypatch: pytest.MonkeyPatch, state: Path) -> Stage:
     monkeypatch.setattr(story, "observe_pair", stands_in.pair)
     monkeypatch.setattr(story, "observe_backups", stands_in.look)
     monkeypatch.setattr(story, "run_playbook", stands_in.play)
+    monkeypatch.setattr(expiry, "run_playbook", stands_in.play)
     monkeypatch.setattr(story, "running", lambda *_: None)
+    monkeypatch.setattr(expiry.target_lock, "take", lambda *_: stands_in.locks.append("take"))
+    monkeypatch.setattr(expiry.target_lock, "release", lambda *_: stands_in.locks.append("release"))
     return stands_in
 
 
@@ -173,8 +180,6 @@ def test_what_was_verified_comes_from_the_record(estate: Estate, state: Path) ->
 
 
 def all_snapshots() -> tuple[Any, ...]:
-    from dataclasses import replace
-
     names = [("app1", "attachments"), *((host, "configuration") for host in HOSTS)]
     return tuple(replace(SNAPSHOT, host=host, name=name) for host, name in names)
 
@@ -185,25 +190,85 @@ def test_an_expiry_keeps_what_must_stay(estate: Estate, stage: Stage) -> None:
     free = backup("20261015-010000F", age=timedelta(days=40), locked_until=NOW - timedelta(days=5))
     old = (free, locked, fresh)
     more = backup("20261124-010000F", age=timedelta(hours=2))
-    stage.seen = seen(database=(*old, more), files=all_snapshots())
-    done = story.expire(estate, silent)
+    snapshots = all_snapshots()
+    ended = [
+        replace(snapshots[0], id=f"{number}" * 8, taken=NOW - timedelta(days=30 + number), own_lock=NOW)
+        for number in range(3)
+    ]
+    stage.seen = seen(database=(*old, more), files=(*ended, *snapshots))
+    done = expiry.expire(estate, silent)
     assert done.full == 3
     assert done.expires == ("20261015-010000F",)
-    assert stage.played == [("backup-expire.yml", {"expire_host": "db2", "pgbackrest_keep_full": 3})]
-    assert next(backup_record.entries(estate.name)).about["expired"] == ["20261015-010000F"]
+    assert done.snapshots == ("11111111", "22222222")
+    assert stage.played == [
+        ("backup-expire.yml", {"pgbackrest_keep_full": 3, "file_backup_gone": ["11111111", "22222222"]})
+    ]
+    assert stage.locks == ["take", "release"]
+    (entry,) = backup_record.entries(estate.name)
+    assert entry.about["expired"] == ["20261015-010000F"]
+    assert (entry.host, entry.about["snapshots"]) == ("verify1", ["11111111", "22222222"])
+
+
+def test_an_expiry_needs_the_host_that_no_database_runs_on(estate: Estate, stage: Stage) -> None:
+    without = {name: host for name, host in estate.hosts.items() if "verifier" not in host.groups}
+    for call in (expiry.plan_expiry, lambda one: expiry.expire(one, silent)):
+        with pytest.raises(BadInput, match="verifier"):
+            call(replace(estate, hosts=without))
+    assert stage.played == []
+
+
+def test_what_a_killed_expiry_left_at_work_is_waited_for(
+    estate: Estate, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(story, "end_leftovers", ended.append)
+    monkeypatch.setattr(story, "expiring", lambda _estate: "verify1")
+    for call in (lambda: expiry.expire(estate, silent), lambda: story.run(estate, plan(estate), silent)):
+        with pytest.raises(Locked, match="verify1") as error:
+            call()
+        assert error.value.code == "backup-running"
+    assert stage.played == []
+    assert ended == ["expire-lab"] * 2
+
+
+def test_an_expiry_is_looked_for_on_its_host_and_a_silent_host_holds_no_backup_up(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    ends = [0, 3, None]
+
+    def ask(_estate: Estate, host: Any, remote: str, seconds: float) -> Any:
+        asked.append((host.name, remote))
+        if (code := ends.pop(0)) is None:
+            raise subprocess.TimeoutExpired("ssh", seconds)
+        return subprocess.CompletedProcess([], code)
+
+    monkeypatch.setattr(expiry_eyes.ssh, "ask", ask)
+    assert [expiry_eyes.expiring(estate) for _again in range(3)] == ["verify1", "", ""]
+    assert asked == [("verify1", "systemctl is-active --quiet rmc-dr-expiry.scope")] * 3
+    for task in ("pgbackrest", "file_backup"):
+        text = (content.root() / f"roles/{task}/tasks/expire.yml").read_text()
+        assert f"--unit={expiry_eyes.SCOPE.removesuffix('.scope')}" in text
+
+
+def test_bad_news_is_told_in_the_estates_language(estate: Estate) -> None:
+    chinese = replace(estate, config=estate.config.model_copy(update={"language": "zh"}))
+    told = story.bad_news(chinese, seen(database=()), {})
+    assert "there is no backup of the database" not in told
+    assert "there is no backup of the database" in story.bad_news(estate, seen(database=()), {})
 
 
 def test_an_expiry_is_not_refused_because_room_is_short(estate: Estate, stage: Stage) -> None:
     """It is what makes room."""
     full = Surroundings(room={"bucket": Room(99, 100)})
     stage.seen = seen(files=all_snapshots(), surroundings=full)
-    assert story.expire(estate, silent).expires == ()
+    assert expiry.expire(estate, silent).expires == ()
 
 
 def test_nothing_expires_while_the_backups_are_not_well(estate: Estate, stage: Stage) -> None:
     stage.seen = seen(files=())
     with pytest.raises(Refused) as error:
-        story.expire(estate, silent)
+        expiry.expire(estate, silent)
     assert error.value.code == "backups-not-well"
     assert stage.played == []
 
@@ -241,9 +306,14 @@ def test_the_playbooks_take_what_python_gives() -> None:
     playbooks = content.root() / "playbooks"
     backup_text = (playbooks / "backup.yml").read_text()
     assert all(name in backup_text for name in ("backup_host", "backup_files", "pgbackrest_type"))
-    assert "expire_host" in (playbooks / "backup-expire.yml").read_text()
-    defaults = (content.root() / "roles/pgbackrest/defaults/main.yml").read_text()
-    assert all(f"{name}:" in defaults for name in ("pgbackrest_type", "pgbackrest_keep_full"))
+    plays = yaml.safe_load((playbooks / "backup-expire.yml").read_text())
+    assert [play["hosts"] for play in plays] == ["verifier", "verifier", "store"], "never a database host"
+    for role, names in (
+        ("pgbackrest", ("pgbackrest_type", "pgbackrest_keep_full")),
+        ("file_backup", ("file_backup_gone",)),
+    ):
+        defaults = (content.root() / f"roles/{role}/defaults/main.yml").read_text()
+        assert all(f"{name}:" in defaults for name in names)
 
 
 def test_hosts_that_wait_for_a_dead_store_cost_about_a_minute_in_all(

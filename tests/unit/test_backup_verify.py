@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,8 +26,8 @@ from rmc_dr.cli.common import Context
 from rmc_dr.errors import Error, Interrupted, Locked
 from rmc_dr.estate import Application, Estate, Secrets
 from rmc_dr.model import Check
-from rmc_dr.relay import relayed
 from rmc_dr.runner import Failure, Outcome
+from rmc_dr.store.packs import Packs
 
 STAGES = ["scratch", "repository", "copy", "recover", "pages", "business", "attachments", "journey", "sweep"]
 NONE = {"value": "0"}
@@ -67,7 +66,8 @@ class World(Stage):
         self.travelled: list[Application] = []
         self.passes = True
         self.next: int | None = 72
-        self.locks: list[str] = []
+        self.packs = Packs(3, 5_000, (), {"a" * 64: "mark"})
+        self.known: list[Any] = []
 
     def play(self, _estate: Estate, playbook: str, **options: Any) -> Outcome:
         stage = playbook.removeprefix("stages/").removeprefix("scratch-").removesuffix(".yml")
@@ -101,6 +101,12 @@ def world(monkeypatch: pytest.MonkeyPatch, state: Path, estate: Estate) -> World
     monkeypatch.setattr(story.target_lock, "release", lambda *_: played.locks.append("release"))
     monkeypatch.setattr(story.journey, "travel", played.travel)
     monkeypatch.setattr(story, "relayed", through)
+
+    def read_new(_estate: Estate, known: Any, _stop: Any) -> Packs:
+        played.known.append(known)
+        return played.packs
+
+    monkeypatch.setattr(story.packs, "read_new", read_new)
     return played
 
 
@@ -149,6 +155,7 @@ def test_what_the_playbooks_are_given(estate: Estate, world: World) -> None:
         "verification_files": True,
     }
     assert world.given["attachments"] == {**common, "verification_compare": True}
+    assert world.given["scratch"] == {**common, "verification_lease_seconds": story.LEASE_SECONDS}
 
 
 @pytest.mark.parametrize(
@@ -346,17 +353,6 @@ def test_a_red_verification_alarms_until_a_green_one(estate: Estate, state: Path
     end(False, "database", "dump: broken")
     end(True, "database")
     assert level() is None
-
-
-def test_a_relay_leads_to_the_command_behind_it() -> None:
-    with relayed(["cat"]) as path:
-        for text in (b"one", b"other"):
-            with socket.socket(socket.AF_UNIX) as caller:
-                caller.connect(str(path))
-                caller.sendall(text)
-                caller.shutdown(socket.SHUT_WR)
-                assert caller.recv(16) == text
-    assert not path.exists()
 
 
 def run(estate: Estate, *words: str) -> Any:

@@ -24,10 +24,12 @@ from rmc_dr.backups import (
     keeping,
     lacking,
     level,
+    outlived,
     remarks,
 )
 from rmc_dr.backups.archive import is_segment, place, segment
 from rmc_dr.backups.seen import read_info, read_snapshots
+from rmc_dr.observe import backups as backup_eyes
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -56,7 +58,9 @@ def backup(
 
 FULL = backup("20261123-010000F", age=20 * HOUR)
 DIFF = backup("20261123-010000F_20261124-010000D", age=10 * HOUR, first=30, last=31)
-SNAPSHOT = FileSnapshot("aaaa", "app1", "attachments", NOW - HOUR, 5, 500, 5, NOW + DAY)
+SNAPSHOT = FileSnapshot(
+    "aaaa", "app1", "attachments", NOW - HOUR, 5, 500, 5, NOW + DAY, NOW - HOUR, own_lock=NOW + DAY
+)
 
 
 def seen(**changes: Any) -> BackupsObservation:
@@ -70,6 +74,7 @@ def seen(**changes: Any) -> BackupsObservation:
         "labels": tuple(one.label for one in backups or ()),
         "archiver": Archiver("db1", 0, 0.0, NOW, NOW - DAY, 3),
         "errors": {},
+        "files_until": NOW + 10 * DAY,
     }
     return BackupsObservation(**{**well, **changes})
 
@@ -173,7 +178,11 @@ def test_a_gap_hurts_only_behind_the_newest_backup() -> None:
         ({"database": (backup("2026F", age=9 * DAY), backup("2026F_1D"))}, "full-old", Level.WARNING),
         ({"database": (replace(FULL, locked_until=NOW + 2 * DAY),)}, "lock-ends", Level.WARNING),
         ({"database": (replace(FULL, locked_until=None),)}, "not-locked", Level.WARNING),
+        ({"files_until": NOW + 2 * DAY}, "lock-ends", Level.WARNING),
+        ({"files_until": None}, "not-locked", Level.WARNING),
         ({"database": (replace(FULL, verified=None),)}, "never-verified", Level.WARNING),
+        ({"files": (replace(SNAPSHOT, verified=None),)}, "never-verified", Level.WARNING),
+        ({"files": (replace(SNAPSHOT, verified=NOW - 27 * HOUR),)}, "verification-old", Level.WARNING),
         ({"database": (replace(FULL, verified=NOW - 27 * HOUR),)}, "verification-old", Level.WARNING),
         ({"database": (FULL, replace(DIFF, damaged=True))}, "backup-damaged", Level.WARNING),
         ({"files": ()}, "no-snapshot", Level.CRITICAL),
@@ -226,6 +235,77 @@ def test_an_expiry_takes_nothing_that_must_stay(keep: int, chains: list[tuple[in
         assert max(proven, key=lambda one: one.verified or NOW) not in gone
     if len(fulls) > plan.full > keep:
         assert plan.because[-1][0] == fulls[plan.full - 1]
+
+
+def snapshot(number: int, age: timedelta, **changes: Any) -> FileSnapshot:
+    changes = {"verified": None, "own_lock": NOW - DAY, **changes}
+    return replace(SNAPSHOT, id=f"{number:08x}", taken=NOW - age, **changes)
+
+
+def test_the_proof_of_the_files_ages_by_itself() -> None:
+    """As where somebody's own scheduler verifies the database alone."""
+    old = seen(files=(replace(SNAPSHOT, verified=NOW - 50 * HOUR),))
+    assert [one.text for one in remarks(old, LIMITS)] == ["the last verification of the files is 50 h old"]
+    assert remarks(seen(files=()), replace(LIMITS, snapshots=())) == []
+
+
+def test_a_snapshot_is_locked_no_longer_than_the_packs_that_it_shares() -> None:
+    stored = backup_eyes._Stored({}, (), {"aaaa": NOW + 30 * DAY, "bbbb": None}, NOW + DAY)
+    kept = backup_eyes._snapshot(SNAPSHOT, stored, {})
+    assert (kept.locked_until, kept.own_lock) == (NOW + DAY, NOW + 30 * DAY)
+    bare = backup_eyes._snapshot(replace(SNAPSHOT, id="bbbb"), stored, {})
+    assert (bare.locked_until, bare.own_lock) == (None, None)
+    assert backup_eyes._snapshot(SNAPSHOT, None, {}).locked_until is None
+
+
+def test_a_snapshot_goes_only_where_nothing_holds_it() -> None:
+    newest = [snapshot(1, HOUR), snapshot(2, DAY)]
+    old = 40 * DAY
+
+    def gone(*more: FileSnapshot) -> tuple[str, ...]:
+        return outlived((*newest, *more), 28 * DAY, NOW)
+
+    assert gone(snapshot(3, old)) == ("00000003",)
+    assert gone(snapshot(3, 20 * DAY)) == (), "younger than what is kept"
+    assert gone(snapshot(3, old, own_lock=NOW + HOUR)) == (), "its lock protects it"
+    assert gone(snapshot(3, old, own_lock=None)) == (), "nobody knows its lock"
+    assert gone(snapshot(3, old, verified=NOW - DAY)) == (), "the last that was verified"
+    assert gone(snapshot(3, old, verified=NOW - 2 * DAY), snapshot(4, old, verified=NOW - DAY)) == (
+        "00000003",
+    )
+    other = snapshot(5, old, host="db1")
+    assert gone(other) == (), "the newest of its own host"
+    assert outlived([snapshot(1, old), snapshot(2, 2 * old)], 28 * DAY, NOW) == (), "two stay in any case"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(-5, 5), st.booleans(), st.sampled_from(["app1", "db1"])),
+        max_size=12,
+    ),
+    st.integers(0, 40),
+)
+def test_an_expiry_of_files_takes_nothing_that_must_stay(
+    found: list[tuple[int, int, bool, str]], keep: int
+) -> None:
+    all_of_them = [
+        snapshot(
+            number,
+            age * DAY,
+            own_lock=NOW + lock * DAY,
+            verified=NOW - number * HOUR if proven else None,
+            host=host,
+        )
+        for number, (age, lock, proven, host) in enumerate(found)
+    ]
+    gone = [one for one in all_of_them if one.id in outlived(all_of_them, keep * DAY, NOW)]
+    for host in ("app1", "db1"):
+        own = [one for one in all_of_them if one.host == host]
+        left = [one for one in own if one not in gone]
+        assert len(left) >= min(2, len(own))
+        if proven := [one for one in own if one.verified]:
+            assert max(proven, key=lambda one: one.verified or NOW) in left
+    assert all(one.own_lock and one.own_lock <= NOW for one in gone)
 
 
 def test_what_pgbackrest_prints_is_read() -> None:

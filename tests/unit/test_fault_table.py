@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests/lab"))
-from fault_table import FAULTS, TABLE, Look, Reports, key, lacks, lines  # noqa: E402
+from fault_table import CLEAN, FAULTS, TABLE, Look, Reports, clean_nights, key, lacks, lines  # noqa: E402
 from test_proof import is_old  # noqa: E402
 
 TODAY = date(2026, 11, 25)
@@ -51,6 +51,23 @@ def test_every_fault_is_put_in_by_a_test() -> None:
 def test_what_a_row_lacks(row: dict[str, Any] | None, said: str) -> None:
     assert said in lacks(row, TODAY)
     assert bool(lacks(row, TODAY)) is bool(said)
+
+
+@pytest.mark.parametrize(
+    ("proof", "said", "right"),
+    [
+        ({"commit": "abc", "date": "2026-11-20"}, "no alarm", True),
+        ({"commit": "abc", "date": "2026-09-20"}, "LONG AGO", False),
+        ({"waits": "2026-11-25"}, "NOT PROVEN", False),
+        (None, "NOT PROVEN", False),
+    ],
+)
+def test_the_clean_nights_have_a_line_of_their_own(
+    proof: dict[str, Any] | None, said: str, right: bool
+) -> None:
+    line, well = clean_nights({CLEAN: proof} if proof else {}, TODAY)
+    assert (said in line, well) == (True, right)
+    assert CLEAN in json.loads(TABLE.with_name("proof.json").read_text())
 
 
 def test_the_table_is_red_where_a_row_is_missing() -> None:

@@ -21,7 +21,7 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from rmc_dr import i18n, retold
+from rmc_dr import found, i18n, retold
 from rmc_dr.cli.click_words import SENTENCES
 
 PACKAGE = Path(i18n.__file__).parent
@@ -236,6 +236,39 @@ def test_every_sentence_that_plans_record_can_be_retold() -> None:
         if isinstance(call, ast.Call) and called(call) == "_"
     }
     assert said == set(retold.SENTENCES)
+
+
+def test_what_the_verification_host_says_is_known_by_its_words() -> None:
+    """Its modules run in that host's Python; the sentences stand on both sides, and each in the catalogue."""
+    role = PACKAGE.parent / "roles/verification"
+    calls = [
+        node
+        for path in sorted([*role.glob("library/*.py"), *role.glob("module_utils/*.py")])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and called(node) in ("finding", "_spoiled") and len(node.args) > 2
+    ]
+    assert len(calls) > 20
+    sentences = {
+        str(part.value)
+        for node in calls
+        for part in ast.walk(node.args[2])
+        if isinstance(part, ast.Constant) and LETTERS.search(str(part.value))
+    }
+    assert sentences <= found.KNOWN
+    texts = "".join(path.read_text(encoding="utf-8") for path in role.glob("library/*.py"))
+    assert [one for one in found.SENTENCES if f'"{one}"' not in texts] == []
+    assert set(extracted()) >= found.KNOWN
+
+
+def test_a_finding_is_told_in_the_language_of_who_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {"detail": "3 segments, whose turn it was", "says": "{count} segments, whose turn it was"}
+    assert found.told({**kept, "values": {"count": "3"}}) == kept["detail"]
+    assert found.told({**kept, "values": {}}) == "{count} segments, whose turn it was"
+    assert found.told({**kept, "values": {"other": "3"}}) == kept["detail"]
+    assert found.told({"detail": "pg_dump: broken {x}", "says": "pg_dump: broken {x}", "values": {}}) == (
+        "pg_dump: broken {x}"
+    )
+    assert found.told({"detail": "of an older host"}) == "of an older host"
 
 
 def test_the_extractor_reads_every_sentence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -54,3 +55,14 @@ def test_another_ones_certificate_is_refused(here: Estate, hidden: Estate, tmp_p
         pytest.raises(httpx.HTTPError, match="certificate"),
     ):
         https.request("GET", "/management/api/health")
+
+
+def test_a_relay_leads_to_the_command_behind_it() -> None:
+    with relayed(["cat"]) as path:
+        for text in (b"one", b"other"):
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.connect(str(path))
+                caller.sendall(text)
+                caller.shutdown(socket.SHUT_WR)
+                assert caller.recv(16) == text
+    assert not path.exists()

@@ -61,6 +61,18 @@ def test_each_job_has_a_service_and_a_timer_that_catches_up() -> None:
             assert "RMC_DR_VAULT_PASSWORD_FILE=/etc/rmc-dr/vault-password" in text
 
 
+def test_what_a_job_tells_is_in_the_estates_language(
+    estate: Estate, systemd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RMC_DR_VAULT_PASSWORD_FILE", "/etc/rmc-dr/vault-password")
+    chinese = replace(estate, config=estate.config.model_copy(update={"language": "zh"}))
+    for one, language in ((chinese, "zh"), (estate, "en")):
+        schedule.install(one, "01:00", "Sun")
+        services = [path.read_text() for path in systemd.glob("*.service")]
+        assert services
+        assert all(f"\nEnvironment=RMC_DR_LANG={language}\n" in text for text in services)
+
+
 def test_the_full_backup_has_its_day_and_the_differential_ones_the_others() -> None:
     times = {
         name: parsed(text)["Timer"]["OnCalendar"]
@@ -203,8 +215,8 @@ def test_without_a_verification_host_nothing_is_scheduled_for_it(
     monkeypatch.setenv("RMC_DR_VAULT_PASSWORD_FILE", "/etc/rmc-dr/vault-password")
     hosts = {name: host for name, host in estate.hosts.items() if "verifier" not in host.groups}
     timers = schedule.install(replace(estate, hosts=hosts), "01:00", "Sun")
-    assert [timer.job for timer in timers] == ["full", "diff", "files", "expire", "incident"]
-    assert not list(systemd.glob("*verify*"))
+    assert [timer.job for timer in timers] == ["full", "diff", "files", "incident"]
+    assert not [*systemd.glob("*verify*"), *systemd.glob("*expire*")]
 
 
 def test_bad_news_of_the_backups_is_looked_for_where_somebody_can_be_told(estate: Estate) -> None:

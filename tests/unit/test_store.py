@@ -165,6 +165,7 @@ EVERYTHING = {
     "UploadId": "2",
     "Body": io.BytesIO(),
     "Deleted": [{"DeleteMarkerVersionId": "3"}],
+    "Retention": {"Mode": "COMPLIANCE", "RetainUntilDate": NOW},
 }
 
 
@@ -187,6 +188,8 @@ MUST_NOT = (
     "deletes-versions-at-once",
     "deletes-locked",
     "bypasses-lock",
+    "writer-extends-lock",
+    "shortens-lock",
     "changes-settings",
 )
 
@@ -195,7 +198,7 @@ def test_a_store_that_lets_everything_through_fails_each_prohibition():
     checks = {one.name: one.passed for one in probes.prove(Lax())}
     forbidden = {name for name in checks if name.endswith(MUST_NOT)} | {"verifier-puts", "verifier-hides"}
     assert {name for name, passed in checks.items() if not passed} == forbidden
-    assert len(forbidden) == 12
+    assert len(forbidden) == 14
 
 
 def test_a_store_that_knows_no_key_fails_every_check():

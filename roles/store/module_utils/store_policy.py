@@ -13,6 +13,8 @@ WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
 HIDE = ("s3:DeleteObject",)
 # What a lock still protects stays, for nobody may bypass it.
 EXPIRE = ("s3:DeleteObjectVersion",)
+# A lock can only be made longer by this: to shorten one takes the bypass.
+EXTEND = ("s3:PutObjectRetention",)
 # Ceph takes who may delete a version for one who may bypass its lock, unless that is denied.
 NEVER = ("s3:BypassGovernanceRetention",)
 SETTINGS = ("s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration", "s3:GetLifecycleConfiguration")
@@ -20,7 +22,7 @@ SETTINGS = ("s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration", "s3
 MAY = {
     "writer": ((*LIST, *HIDE), (*READ, *WRITE, *HIDE)),
     "verifier": ((*LIST, *SETTINGS), READ),
-    "keeper": ((*LIST, *HIDE, *EXPIRE), (*READ, *WRITE, *HIDE, *EXPIRE)),
+    "keeper": ((*LIST, *HIDE, *EXPIRE), (*READ, *WRITE, *HIDE, *EXPIRE, *EXTEND)),
 }
 UNFINISHED_DAYS = 2
 

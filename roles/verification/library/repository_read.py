@@ -32,6 +32,7 @@ author: [rmc-dr]
 """
 AGAIN_SECONDS = 15
 WHOLE = "whole"
+WHOLE_PARTS = {"": "its structure", "all": "every pack"}
 
 
 def read_sets(given: dict) -> tuple[list[dict], set[str]]:
@@ -43,7 +44,10 @@ def read_sets(given: dict) -> tuple[list[dict], set[str]]:
             time.sleep(AGAIN_SECONDS)
             found = _verify(stanza, label, given["timeout"])
         checks += [
-            finding("repository", False, f"{said}: {name}", [name] if name else []) for said, name in found
+            finding("repository", False, "{said}: {name}", [name], said=said, name=name)
+            if name
+            else finding("repository", False, said)
+            for said, name in found
         ]
         if not found:
             checks.append(finding("repository", True, label or "every backup, and every archived segment"))
@@ -62,11 +66,14 @@ def read_folders(given: dict) -> tuple[list[dict], set[str]]:
     for folder in given["folders"]:
         read, bad = spoiled(given["stanza"], folder)
         count += read
-        checks += [finding("wal", False, f"damaged: {name} ({said})", [name]) for name, said in bad]
+        checks += [
+            finding("wal", False, "damaged: {name} ({said})", [name], name=name, said=said)
+            for name, said in bad
+        ]
         if not bad:
             sound.add(f"wal {folder}")
     if count and not checks:
-        checks.append(finding("wal", True, f"{count} segments, whose turn it was"))
+        checks.append(finding("wal", True, "{count} segments, whose turn it was", count=count))
     return checks, sound
 
 
@@ -82,10 +89,12 @@ def read_packs(given: dict) -> tuple[list[dict], set[str]]:
         ended, found = restic_findings(f"{done.stdout}\n{done.stderr}")
         checks += [finding("packs", False, said, names) for said, names in found]
         if not found and (done.returncode or not ended):
-            checks.append(finding("packs", False, f"restic ended with {done.returncode}"))
+            checks.append(finding("packs", False, "restic ended with {code}", code=done.returncode))
         elif not found:
-            told = {"": "its structure", "all": "every pack"}.get(part, f"part {part} of the packs")
-            checks.append(finding("packs", True, told))
+            if part in WHOLE_PARTS:
+                checks.append(finding("packs", True, WHOLE_PARTS[part]))
+            else:
+                checks.append(finding("packs", True, "part {part} of the packs", part=part))
             sound |= {f"packs {part}"} if part else set()
     return checks, sound
 

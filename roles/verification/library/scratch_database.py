@@ -69,6 +69,7 @@ VALUE = re.compile(
 )
 QUESTION_SECONDS = 300
 SHOWN = 20
+DAMAGED = "damaged: {names}"
 
 
 def recover(given: dict) -> dict:
@@ -82,7 +83,7 @@ def recover(given: dict) -> dict:
     copy = Copy(given["scratch"], given["port"])
     if started or not _open_for_questions(copy, given["timeout"]):
         return {
-            "checks": [finding("recovery", False, f"PostgreSQL did not start: {_last_words(log)}")],
+            "checks": [finding("recovery", False, "PostgreSQL did not start: {said}", said=_last_words(log))],
             "stop": True,
         }
     newest, lsn, following_xid, timeline = copy.sql(REACHED).split("|")
@@ -129,14 +130,22 @@ def _end_of_archive(given: dict, lsn: int, log: Path) -> dict:
     place = f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
     where = stopped_in(lsn, until) if until else None
     if where is None:
-        return finding("recovery", True, f"consistent, replayed up to {place}")
+        return finding("recovery", True, "consistent, replayed up to {place}", place=place)
     suspects = [where, following(where)]
     bad: list[str] = []
     for folder in _folders(given, suspects):
         bad += [name for name, _said in spoiled(given["stanza"], folder, suspects)[1]]
     named = [name.rpartition("/")[2][:24] for name in bad] or [where]
-    detail = f"stopped at {place} in {where}, although {until} is archived: {_last_words(log)}"
-    return finding("recovery", False, detail, named)
+    return finding(
+        "recovery",
+        False,
+        "stopped at {place} in {where}, although {until} is archived: {said}",
+        named,
+        place=place,
+        where=where,
+        until=until,
+        said=_last_words(log),
+    )
 
 
 def _folders(given: dict, segments: list[str]) -> list[str]:
@@ -157,8 +166,9 @@ def _folders(given: dict, segments: list[str]) -> list[str]:
 def _settings(copy: Copy) -> dict:
     rows = copy.sql("select name, setting from pg_settings").splitlines()
     found = dict(row.split("|", 1) for row in rows if "|" in row)
-    wrong = [f"{name} is {found.get(name)}" for name, value in ALONE.items() if found.get(name) != value]
-    return finding("isolated", not wrong, "; ".join(wrong) or "it archives nothing and follows nobody", wrong)
+    wrong = [f"{name}={found.get(name)}" for name, value in ALONE.items() if found.get(name) != value]
+    said = "; ".join(wrong)
+    return finding("isolated", not wrong, said or "it archives nothing and follows nobody", wrong)
 
 
 def pages(given: dict) -> dict:
@@ -169,8 +179,7 @@ def pages(given: dict) -> dict:
     )
     files = list(dict.fromkeys(PAGE.findall(done.stderr)))
     names = [name.removeprefix(f"{data}/") for name in files][:SHOWN]
-    said = f"damaged pages in {', '.join(names)}" if names else short(done.stderr)
-    checks = [finding("checksums", done.returncode == 0, said if done.returncode else "", names)]
+    checks = [_spoiled("checksums", done.returncode, "damaged pages in {names}", names, done.stderr)]
     copy = opened(given)
     checks.append(_network())
     checks.append(_amcheck(given, copy))
@@ -215,8 +224,14 @@ def _amcheck(given: dict, copy: Copy) -> dict:
         "--heapallindexed", "--jobs", str(cores()), timeout=given["timeout"],
     )  # fmt: skip
     names = _relations(f"{done.stdout}\n{done.stderr}")
-    said = f"damaged: {', '.join(names)}" if names else short(done.stderr or done.stdout)
-    return finding("amcheck", done.returncode == 0, said if done.returncode else "", names)
+    return _spoiled("amcheck", done.returncode, DAMAGED, names, done.stderr or done.stdout)
+
+
+def _spoiled(name: str, code: int, says: str, names: list[str], said: str) -> dict:
+    """What a program found that ends well where all is well: the names, or else its own words."""
+    if code and names:
+        return finding(name, False, says, names, names=", ".join(names))
+    return finding(name, not code, short(said) if code else "")
 
 
 def _dumps(given: dict, copy: Copy) -> list[dict]:
@@ -228,8 +243,13 @@ def _dumps(given: dict, copy: Copy) -> list[dict]:
             f"--dbname={database}", timeout=given["timeout"],
         )  # fmt: skip
         names = _relations(done.stderr)
-        said = f"{database}: {', '.join(names) or 'pg_dump ended with ' + str(done.returncode)}"
-        return finding("dump", done.returncode == 0, said if done.returncode else database, names)
+        if not done.returncode:
+            return finding("dump", True, database)
+        if names:
+            return finding("dump", False, f"{database}: {', '.join(names)}", names)
+        return finding(
+            "dump", False, "{database}: pg_dump ended with {code}", database=database, code=done.returncode
+        )
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(dump, copy.databases()))

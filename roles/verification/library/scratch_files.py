@@ -137,15 +137,24 @@ def compare(
     sample = [name.removeprefix(f"{app}/") for name in chosen if name.startswith(f"{app}/")]
     hashes = {name: digest(here / name) for name in sample if (here / name).is_file()}
     wrong = sorted(name for name, found in hashes.items() if rows.get(name, ("",))[0] not in ("", found))
-    detail = f"{app}: {len(rows)} listed, {len(own)} in the snapshot, {len(hashes)} compared by hash"
-    checks = [finding("attachments", not missing and not wrong, detail)]
-    if missing:
-        checks.append(finding("attachments", False, f"{app}: {len(missing)} missing", missing[:SHOWN]))
-    if wrong:
-        checks.append(finding("attachments", False, f"{app}: {len(wrong)} with other bytes", wrong[:SHOWN]))
-    if orphaned:
-        text = f"{app}: {len(orphaned)} that the database does not list (no fault by itself)"
-        checks.append(finding("attachments", True, text, orphaned[:SHOWN]))
+    checks = [
+        finding(
+            "attachments",
+            not missing and not wrong,
+            "{app}: {listed} listed, {held} in the snapshot, {compared} compared by hash",
+            app=app,
+            listed=len(rows),
+            held=len(own),
+            compared=len(hashes),
+        )
+    ]
+    for names, green, says in (
+        (missing, False, "{app}: {count} missing"),
+        (wrong, False, "{app}: {count} with other bytes"),
+        (orphaned, True, "{app}: {count} that the database does not list (no fault by itself)"),
+    ):
+        if names:
+            checks.append(finding("attachments", green, says, names[:SHOWN], app=app, count=len(names)))
     good = next((name for name in hashes if name in rows and name not in wrong), None)
     return checks, {app: {"id": good, "sha256": hashes[good]}} if good else {}
 
@@ -154,7 +163,9 @@ def verify(given: dict) -> dict:
     snapshot = newest(given)
     if snapshot is None:
         return {
-            "checks": [finding("snapshot", False, f"there is no snapshot of {given['host']}'s attachments")]
+            "checks": [
+                finding("snapshot", False, "there is no snapshot of {host}'s attachments", host=given["host"])
+            ]
         }
     name, taken = snapshot["short_id"], datetime.fromisoformat(snapshot["time"]).timestamp()
     files = held(given, name)
@@ -166,12 +177,15 @@ def verify(given: dict) -> dict:
     here = Path(given["scratch"]) / "files" / Path(given["folder"]).relative_to("/")
     lost = [one for one in chosen if not (here / one).is_file()]
     checks = [
-        finding("snapshot", True, f"{name}, {len(files)} files"),
+        finding("snapshot", True, "{id}, {count} files", id=name, count=len(files)),
         finding(
             "sample",
             not lost,
-            f"{len(chosen) - len(lost)} of {len(chosen)} files, {count} bytes",
+            "{back} of {chosen} files, {bytes} bytes",
             lost[:SHOWN],
+            back=len(chosen) - len(lost),
+            chosen=len(chosen),
+            bytes=count,
         ),
     ]
     one_of: dict = {}

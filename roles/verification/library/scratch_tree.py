@@ -7,18 +7,20 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 import uuid
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.verification_host import SIDES, Wrong, finding
+from ansible.module_utils.verification_host import SIDES, Wrong, finding, short
 
 DOCUMENTATION = r"""
 module: scratch_tree
 short_description: Make or remove the scratch of a verification, or of an inspection
 description:
-  - C(sweep) ends every process of the slice, then removes the folder. C(prepare) does the same with what a
-    killed one left, and makes an empty tree.
+  - C(sweep) ends every process of the slice, then removes the folder, by the same program that a timer of the
+    host runs once the lease is over. C(prepare) does the same with what a killed one left, and makes an empty
+    tree.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
@@ -26,12 +28,16 @@ options:
   side: {description: Whose scratch., choices: [verification, inspection], default: verification}
   folder: {description: The scratch., type: path, required: true}
   room_bytes: {description: Room that it will need., type: int, default: 0}
+  lease_seconds: {description: How long it stands if nobody renews the lease., type: int, default: 86400}
 author: [rmc-dr]
 """
 NAMED = Path("/etc/rmc-dr/verification/host")
+PROGRAM = "/usr/local/lib/rmc-dr-sweep"
 THERE = "active,activating,deactivating,failed"
 STOP_SECONDS = 300
 GIB = 1024**3
+ROOM = "{free} GiB are free in {place}, {needed} are needed"
+ROOM_BESIDE = "{free} GiB are free in {place}, {needed} are needed; {beside} takes some, too"
 # Folder -> owner and mode; the applications' server writes below its own.
 TREE = {
     "data": ("postgres", 0o700),
@@ -78,19 +84,21 @@ def left(folder: Path, side: str) -> list[str]:
 def sweep(folder: Path, side: str) -> list[str]:
     """End everything, remove everything; what was there before. Raises Wrong where something stays."""
     found = left(folder, side)
-    subprocess.run(
-        ["systemctl", "stop", f"{side}.slice"], timeout=STOP_SECONDS, capture_output=True, check=False
+    done = subprocess.run(
+        [PROGRAM, side], timeout=STOP_SECONDS, capture_output=True, text=True, errors="replace", check=False
     )
-    subprocess.run(["systemctl", "reset-failed", f"{side}*"], capture_output=True, check=False)
-    if folder.exists():
-        shutil.rmtree(folder)
+    if done.returncode:
+        raise Wrong(f"The {side} could not be removed: {short(done.stderr)}")
     if remains := left(folder, side):
         raise Wrong(f"Of the {side} remains: {', '.join(remains)}.")
     return found
 
 
-def make(folder: Path, side: str) -> None:
+def make(folder: Path, side: str, lease_seconds: float) -> None:
     folder.mkdir(mode=0o755)
+    lease, ends = folder / "lease", time.time() + lease_seconds
+    lease.touch()
+    os.utime(lease, (ends, ends))
     folder.chmod(0o755)
     (folder / "life").write_text(
         uuid.uuid4().hex
@@ -106,11 +114,14 @@ def make(folder: Path, side: str) -> None:
 
 def room(folder: Path, needed: int) -> dict:
     free = shutil.disk_usage(folder.parent).free
-    detail = f"{free / GIB:.1f} GiB are free in {folder.parent}, {needed / GIB:.1f} are needed"
+    told = {"free": f"{free / GIB:.1f}", "place": folder.parent, "needed": f"{needed / GIB:.1f}"}
+    if free >= needed:
+        return finding("room", True, ROOM, **told)
+    short_of = (str(folder.parent),)
     beside = [path for path in map(Path, SIDES.values()) if path != folder and path.exists()]
-    if free < needed and beside:
-        detail += f"; {beside[0]} takes some, too"
-    return finding("room", free >= needed, detail, () if free >= needed else (str(folder.parent),))
+    if beside:
+        return finding("room", False, ROOM_BESIDE, short_of, beside=beside[0], **told)
+    return finding("room", False, ROOM, short_of, **told)
 
 
 def main() -> None:
@@ -121,6 +132,7 @@ def main() -> None:
             "side": {"type": "str", "choices": list(SIDES), "default": "verification"},
             "folder": {"type": "path", "required": True},
             "room_bytes": {"type": "int", "default": 0},
+            "lease_seconds": {"type": "int", "default": 86400},
         }
     )
     given = module.params
@@ -130,14 +142,18 @@ def main() -> None:
         found = sweep(folder, side)
         if given["do"] == "sweep":
             checks, stop = (
-                [finding("sweep", True, f"removed: {', '.join(found) or 'nothing was there'}")],
+                [
+                    finding("sweep", True, "removed: {what}", what=", ".join(found))
+                    if found
+                    else finding("sweep", True, "nothing was there to remove")
+                ],
                 False,
             )
         else:
             checks = [room(folder, given["room_bytes"])]
             stop = not checks[0]["green"]
             if not stop:
-                make(folder, side)
+                make(folder, side, given["lease_seconds"])
     except Wrong as reason:
         module.fail_json(msg=str(reason), refused=reason.refused)
     except (OSError, KeyError, subprocess.SubprocessError) as problem:

@@ -90,8 +90,13 @@ def _program(words: Sequence[str]) -> str:
     return Path(plain[0]).name
 
 
-def finding(name: str, green: bool, detail: str = "", objects: Sequence[str] = ()) -> dict:
-    return {"name": name, "green": green, "detail": detail, "objects": list(objects)}
+def finding(name: str, green: bool, says: str = "", objects: Sequence[str] = (), /, **values: object) -> dict:
+    """What was found. ``says`` is a sentence of ours, which rmc_dr/found.py knows and translates, its
+    blanks filled with ``values``; or what a program said.
+    """
+    detail = says.format(**values) if values else says
+    told = {"says": says, "values": {name: str(value) for name, value in values.items()}}
+    return {"name": name, "green": green, "detail": detail, "objects": list(objects), **told}
 
 
 def short(text: str) -> str:
