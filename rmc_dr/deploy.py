@@ -128,8 +128,9 @@ def deploy(
 ) -> Deployed:
     """Deploy what was prepared. The scene is kept before it, and again before the way back.
 
-    ``skip_preserve`` is the operator's reason to keep neither. Raises Locked or Refused before anything changes; Interrupted or Error afterwards, with the release before
-    it back in its place where that was possible.
+    ``skip_preserve`` is the operator's reason to keep neither. Raises Locked or Refused before anything
+    changes; Interrupted or Error afterwards, with the release before it back in its place where that was
+    possible.
     """
     refuse_old_backup(prepared, accept_no_backup)
     app = _application(estate, prepared.application)

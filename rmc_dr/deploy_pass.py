@@ -116,9 +116,9 @@ def keep_failure(work: Work, app: Application, release: str, skip_preserve: str 
         work.preserve(skip_preserve)
     except Interrupted as error:
         error.add(
-            _("{release} of {app} is switched, and failed: `rmc-dr deploy {app} --rollback` goes back.").format(
-                release=release, app=app.name
-            )
+            _(
+                "{release} of {app} is switched, and failed: `rmc-dr deploy {app} --rollback` goes back."
+            ).format(release=release, app=app.name)
         )
         raise
     except Error as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from rmc_dr import content, locks
@@ -116,6 +117,12 @@ def open_incident(estate: str) -> IncidentState | None:
     """The open incident of an estate, if there is one that can be read."""
     newest = _newest(estate)
     return newest.state if newest and newest.state.open else None
+
+
+def incident_at(estate: str, when: datetime) -> str | None:
+    """The incident that was noticed and not closed at that moment: it may be closed by now."""
+    mine = (one.state for one in incidents() if one.state.estate == estate and not one.damaged)
+    return next((state.incident for state in mine if state.held_at(when)), None)
 
 
 def find(name: str) -> str:

@@ -174,9 +174,9 @@ def test_the_scene_is_kept_before_a_rollback_by_hand(copied: Estate, world: Worl
     plan = deploy.plan_back(copied, "management")
     deploy.roll_back(copied, plan, Terms(), [])
     assert world.kept == [0]
-    deploy.roll_back(copied, plan, Terms(), [], skip_preserve="every second counts")
+    done = deploy.roll_back(copied, plan, Terms(), [], skip_preserve="every second counts")
     assert world.kept == [0]
-    assert [(one.event, one.get("reason")) for one in last().accepted] == [
+    assert [(one.event, one.get("reason")) for one in last(done.run).accepted] == [
         ("preserve-skipped", "every second counts")
     ]
 
