@@ -49,7 +49,7 @@ def attached_to(incident: str) -> list[str]:
 def test_what_an_operator_stops_attaches_itself_too(
     ready: Estate,  # noqa: F811
     hosts: Any,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ):
     incident = response.start(ready, "x", ("users-out",)).incident
     monkeypatch.setattr(story, "canceled_by_signal", lambda: nullcontext(lambda: True))
@@ -83,7 +83,7 @@ def test_a_kill_anywhere_between_seal_and_end_attaches_it_once(
     ready: Estate,  # noqa: F811
     hosts: Any,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    after: str,  # noqa: F811
+    after: str,
 ):
     incident = response.start(ready, "x", ("users-out",)).incident
     module = {"write": manifest, "append": custody, "attach_once": attach}[after]
