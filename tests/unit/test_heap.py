@@ -1,4 +1,4 @@
-"""A heap dump holds patients' data: its source leaves none behind, however it ends, and takes no others' room."""
+"""A heap dump holds patients' data: its source leaves none behind, and takes none of the others' room."""
 
 from __future__ import annotations
 
