@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rmc_dr import scratch
@@ -117,11 +118,16 @@ def attach_to_incident(estate: Estate, found: Audit) -> None:
         "audit",
         evidence=found.evidence,
         entries=len(found.timeline),
-        first_error=f"{first.host} {first.kind}: {first.what}" if first else "",
+        first_error=_first(first) if first else None,
         first_error_at=first.at if first else None,
         wal=asdict(wal),
         attachments=[asdict(one) for one in found.assessment.attachments],
     )
+
+
+def _first(error: Happening) -> dict[str, Any]:
+    """In no language but the catalogue's own: who reads the incident is told in his."""
+    return {"host": error.host, "kind": error.kind, "what": error.template, "caught": dict(error.caught)}
 
 
 def _not_proven(name: str, what: str) -> Refused:

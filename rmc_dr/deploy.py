@@ -11,7 +11,7 @@ from typing import Any
 from rmc_dr import content, deployed, journey, migrations, releases
 from rmc_dr.backups import BackupsObservation
 from rmc_dr.command import Listener, Work, at_work, plan_of
-from rmc_dr.deploy_pass import Pass, play, sick_ones, tell
+from rmc_dr.deploy_pass import Pass, keep_failure, play, sick_ones, tell
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Application, Estate, Host
 from rmc_dr.gate_passing import pass_gate
@@ -124,11 +124,13 @@ def deploy(
     listeners: Sequence[Listener],
     accept_no_backup: str | None = None,
     break_lock: str | None = None,
+    skip_preserve: str | None = None,
 ) -> Deployed:
-    """Deploy what was prepared.
+    """Deploy what was prepared. The scene is kept before it, and again before the way back.
 
-    Raises Locked or Refused before anything changes; Interrupted or Error afterwards, with the release before
-    it back in its place where that was possible.
+    ``skip_preserve`` is the operator's reason to keep neither. Raises Locked or Refused before anything
+    changes; Interrupted or Error afterwards, with the release before it back in its place where that was
+    possible.
     """
     refuse_old_backup(prepared, accept_no_backup)
     app = _application(estate, prepared.application)
@@ -137,15 +139,21 @@ def deploy(
     with at_work(estate, prepared.plan, request, listeners, break_lock, kit=prepared.kit) as work:
         _note_exceptions(work, prepared, terms, accept_no_backup)
         pass_gate(work.journal, DEPLOY, _may_deploy(work, app, prepared))
+        work.preserve(skip_preserve)
         sick = sick_ones(work, app)
         tried = play(work, app, DEPLOY, sick, deploy_release=prepared.release)
         if tried.problem:
-            raise _back_after(work, app, prepared, tried, sick)
+            raise _back_after(work, app, prepared, tried, sick, skip_preserve)
         return _well(work, app, tried)
 
 
 def roll_back(
-    estate: Estate, plan: Plan, terms: Terms, listeners: Sequence[Listener], break_lock: str | None = None
+    estate: Estate,
+    plan: Plan,
+    terms: Terms,
+    listeners: Sequence[Listener],
+    break_lock: str | None = None,
+    skip_preserve: str | None = None,
 ) -> Deployed:
     """Go back to the release before the current one, from the host's own disk; the database stays as it is.
 
@@ -155,6 +163,7 @@ def roll_back(
     app = _application(estate, plan.target)
     request = Request(BACK, app.name, {} if terms == Terms() else terms.record())
     with at_work(estate, plan, request, listeners, break_lock) as work:
+        work.preserve(skip_preserve)
         sick = sick_ones(work, app)
         tried = play(work, app, "back", sick, deploy_from_host=True)
         if problem := tried.problem:
@@ -281,8 +290,15 @@ def _well(work: Work, app: Application, tried: Pass) -> Deployed:
     )
 
 
-def _back_after(work: Work, app: Application, prepared: Prepared, tried: Pass, sick: frozenset[str]) -> Error:
-    """Undo a failed deploy; the error says where that led."""
+def _back_after(
+    work: Work,
+    app: Application,
+    prepared: Prepared,
+    tried: Pass,
+    sick: frozenset[str],
+    skip_preserve: str | None,
+) -> Error:
+    """Undo a failed deploy; the error says where that led. Raises Interrupted."""
     release, before, problem = prepared.release, str(tried.fact("before")), tried.problem
     if not tried.fact("switched"):
         tell(work, tried, "not-deployed")
@@ -308,6 +324,7 @@ def _back_after(work: Work, app: Application, prepared: Prepared, tried: Pass, s
             _("There is no other release to go back to; deploy one that works."),
         )
     work = replace(work, plan=plan_of(BACK, app.name))
+    keep_failure(work, app, release, skip_preserve)
     undone, sentences = _undo(work, app, prepared, tried)
     back = play(work, app, "back", sick, deploy_release=before, deploy_from_host=True)
     tell(work, tried, "broken" if back.problem else "rolled-back", undone=undone)

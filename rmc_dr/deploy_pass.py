@@ -10,7 +10,7 @@ from typing import Any
 
 from rmc_dr import journey
 from rmc_dr.command import Work
-from rmc_dr.errors import Interrupted
+from rmc_dr.errors import Error, Interrupted
 from rmc_dr.estate import Application
 from rmc_dr.i18n import _
 from rmc_dr.model import Check
@@ -105,6 +105,24 @@ def _travel(work: Work, app: Application, stage: str, sick: frozenset[str]) -> t
     for check in checks:
         work.journal.append("check", stage=stage, name=check.name, passed=check.passed, detail=check.detail)
     return checks
+
+
+def keep_failure(work: Work, app: Application, release: str, skip_preserve: str | None) -> None:
+    """Keep what the failed release did before it is gone; what cannot be kept holds up no way back.
+
+    Raises Interrupted.
+    """
+    try:
+        work.preserve(skip_preserve)
+    except Interrupted as error:
+        error.add(
+            _(
+                "{release} of {app} is switched, and failed: `rmc-dr deploy {app} --rollback` goes back."
+            ).format(release=release, app=app.name)
+        )
+        raise
+    except Error as error:
+        work.journal.append("note", text=error.message)
 
 
 def tell(work: Work, tried: Pass, state: str, **more: Any) -> None:

@@ -15,8 +15,12 @@ class NetworkLog(Strict):
 
 
 class EvidenceConfig(Strict):
-    """``hours`` is how far back logs are read; ``total_mib`` the most that one collection may take here."""
+    """``hours`` is how far back logs are read; ``total_mib`` the most that one collection may take here.
+
+    ``heap_mib`` is the most that Java's heaps may take beside it, where they are asked for.
+    """
 
     hours: int = Field(default=24, ge=1, le=24 * 31)
     total_mib: int = Field(default=2048, ge=64)
+    heap_mib: int = Field(default=8192, ge=64)
     network_logs: list[NetworkLog] = Field(default_factory=list)

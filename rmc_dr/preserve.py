@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rmc_dr import content
+from rmc_dr import content, ssh
 from rmc_dr.errors import Error, Interrupted, Locked, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.evidence import copy, custody, folder, manifest, sign
@@ -70,10 +70,12 @@ def preserve(estate: Estate, wanted: Wanted) -> Preserved:
         if wanted.disk
         else tasks(estate, hosts, window, heap=wanted.heap)
     )
-    room = Room(room_for(estate, content.STATE))
+    room = room_for(estate, content.STATE)
+    heap_room = heap_room_for(estate, content.STATE, room) if wanted.heap else 0
     kept = folder.make(estate.name)
     with kept.hold(), canceled_by_signal() as canceled:
-        job = Job(estate, kept.path, room, "rescue" if wanted.disk else "system", canceled)
+        alias: ssh.Alias = "rescue" if wanted.disk else "system"
+        job = Job(estate, kept.path, Room(room), alias, canceled, Room(heap_room))
         sealed = _collect(job, kept, wanted, hosts, window, asked)
         if canceled():
             raise Interrupted(
@@ -84,10 +86,6 @@ def preserve(estate: Estate, wanted: Wanted) -> Preserved:
         if not sealed.had:
             raise _nothing(sealed)
         not_copied = _copied(estate, kept)
-    attach.attach(
-        estate.name, "evidence", id=kept.id, files=len(sealed.had), bytes=sealed.bytes,
-        manifest_sha256=digest(kept.path / MANIFEST), copied=not not_copied,
-    )  # fmt: skip
     # A run waits for this; an earlier one's leftovers can wait for somebody who does not.
     finished = () if wanted.run else finish_leftovers(estate, kept.id, not_copied)
     return Preserved(kept.id, kept.path, sealed, not_copied, finished)
@@ -107,13 +105,18 @@ def _collect(
         found.silent,
         interrupted=job.canceled(),
     )
-    _seal(job.estate, kept, sealed, "collected")
+    _seal(job.estate, kept, sealed, custody.COLLECTED, datetime.now(UTC))
     return sealed
 
 
-def _seal(estate: Estate, kept: Kept, sealed: Manifest, did: str) -> None:
+def _seal(estate: Estate, kept: Kept, sealed: Manifest, did: str, at: datetime) -> None:
+    """Attached as well to the incident that was open ``at`` that moment; a kill before the end is no end."""
     manifest.write(estate, kept, sealed)
     custody.append(estate, kept, did, files=len(sealed.had), bytes=sealed.bytes)
+    attach.attach_once(
+        estate.name, at, "evidence", kept.id, files=len(sealed.had), bytes=sealed.bytes,
+        manifest_sha256=digest(kept.path / MANIFEST),
+    )  # fmt: skip
     (kept.path / COLLECTING).unlink(missing_ok=True)
 
 
@@ -150,12 +153,12 @@ def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
             if opened.is_file() and not opened.is_symlink() and not opened.stat().st_size:
                 opened.unlink()
         left = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
-        _seal(estate, kept, left, "sealed after it was cut off")
+        _seal(estate, kept, left, custody.CUT_OFF, kept.made)
         did = True
     if not kept.sealed:
         _sweep_empty(kept)
         return False
-    if copy_too and not custody.claims(kept, copy.COPIED):
+    if copy_too and not custody.claims(kept, custody.COPIED):
         did = not _copied(estate, kept) or did
     return did
 
@@ -180,6 +183,12 @@ def room_for(estate: Estate, where: Path) -> int:
             ),
         )
     return min(estate.config.evidence.total_mib * MIB, free - LEAST_FREE)
+
+
+def heap_room_for(estate: Estate, where: Path, others: int) -> int:
+    """Bytes that heaps may take beside the rest: twice, once more while the copy for the store is made."""
+    free = shutil.disk_usage(where).free - LEAST_FREE - others
+    return max(0, min(estate.config.evidence.heap_mib * MIB, free // 2))
 
 
 def _hosts(estate: Estate, names: Sequence[str]) -> list[Host]:

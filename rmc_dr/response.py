@@ -156,7 +156,7 @@ def close(estate: Estate, cause: str, solved_at: datetime | None = None) -> Inci
             _("Write in a few words what it was, or that nobody found it."),
         )
     if "solved" not in state.reached:
-        state = note(estate, _("closed"), "solved", solved_at)
+        state = note(estate, "", "solved", solved_at)  # who reads it says that it is solved, in his language
     record.append(state.incident, secrets, "incident-closed", cause=_text(cause), operator=getpass.getuser())
     state = record.read(state.incident)
     return _tell(state, "closed", lambda: words.news_closed(state, read(state, datetime.now(UTC))), secrets)

@@ -113,6 +113,16 @@ def status_word(status: str) -> str:
     }.get(status, status)
 
 
+def custody_word(did: str) -> str:
+    """What was done with evidence; older records say one of these in English words."""
+    return {
+        "collected": _("collected"),
+        "copied": _("copied to the store"),
+        "sealed-after-cut": _("sealed after it was cut off"),
+        "sealed after it was cut off": _("sealed after it was cut off"),
+    }.get(did, printable(did))
+
+
 def changed_word(changed: str) -> str:
     return {"yes": _("yes"), "no": _("no"), "unknown": _("unknown")}.get(changed, changed)
 

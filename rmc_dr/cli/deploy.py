@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmc_dr.cli.common import Context, a_reason, break_lock_option, consent_options, pass_context
+from rmc_dr.cli.common import (
+    SKIP_PRESERVE_HELP,
+    Context,
+    a_reason,
+    break_lock_option,
+    consent_options,
+    pass_context,
+)
 from rmc_dr.cli.db_moves import JSON_HELP, PLAN_HELP, YES_HELP
 from rmc_dr.cli.rebuild import EXPIRED_HELP
 from rmc_dr.i18n import _
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     help=_("Migrate the database without a young backup; the reason is recorded."),
 )
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @break_lock_option
 @click.option("--plan", "plan_only", is_flag=True, help=PLAN_HELP)
 @click.option("--yes", is_flag=True, help=YES_HELP)
@@ -82,7 +90,13 @@ def _forward(context: Context, application: str, release: str, options: dict[str
     _show(
         context,
         story.deploy(
-            estate, prepared, terms, listeners(context), options["accept_no_backup"], options["break_lock"]
+            estate,
+            prepared,
+            terms,
+            listeners(context),
+            options["accept_no_backup"],
+            options["break_lock"],
+            options["skip_preserve"],
         ),
     )
 
@@ -102,7 +116,12 @@ def _back(context: Context, application: str, options: dict[str, Any]) -> None:
     if options["plan_only"]:
         return
     confirm(application, options["yes"])
-    _show(context, story.roll_back(estate, plan, terms, listeners(context), options["break_lock"]))
+    _show(
+        context,
+        story.roll_back(
+            estate, plan, terms, listeners(context), options["break_lock"], options["skip_preserve"]
+        ),
+    )
 
 
 def _given(context: Context, options: dict[str, Any]) -> Terms:

@@ -144,7 +144,7 @@ def list_(context: Context, /, as_json: bool) -> None:
 
 
 def _row(kept: Kept) -> dict[str, Any]:
-    from rmc_dr.evidence import copy, custody, manifest
+    from rmc_dr.evidence import custody, manifest
     from rmc_dr.evidence.folder import COLLECTING
     from rmc_dr.files import read_json
 
@@ -154,7 +154,7 @@ def _row(kept: Kept) -> dict[str, Any]:
         sealed = manifest.Manifest(kept.id, read_json(kept.path / COLLECTING), (), {}, {}, interrupted=True)
     return {
         "id": kept.id,
-        "state": _stand(kept, copied=custody.claims(kept, copy.COPIED)),
+        "state": _stand(kept, copied=custody.claims(kept, custody.COPIED)),
         "interrupted": sealed.interrupted,
         "files": len(sealed.had),
         "bytes": sealed.bytes,
@@ -205,12 +205,15 @@ def show(context: Context, /, name: str, as_json: bool) -> None:
             }
         )
         return
+    from rmc_dr.words import custody_word
+
     _show_manifest(context, kept, held)
     context.console.print(_("Custody:"))
     for entry in entries:
         said = entry.said
         mark = "" if entry.good else _(" (changed since)")
-        line = f"  {said.get('time')}  {said.get('did')}  {said.get('operator')}@{said.get('control')}{mark}"
+        did = custody_word(str(said.get("did")))
+        line = f"  {said.get('time')}  {did}  {said.get('operator')}@{said.get('control')}{mark}"
         context.console.print(line, markup=False)
 
 

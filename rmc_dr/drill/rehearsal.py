@@ -14,6 +14,7 @@ from rmc_dr.drill.users import acknowledged, audit, outage_after, users_at_work,
 from rmc_dr.drill_record import RESULT, DrillResult, folder_of
 from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
+from rmc_dr.incident import attach
 from rmc_dr.lab import load
 
 BEFORE_BREAK = 1000
@@ -108,6 +109,11 @@ def rehearse(estate: Estate, disaster: Disaster, say: Say) -> DrillResult:
         **audited,
     )
     (folder / RESULT).write_text(json.dumps(asdict(result), indent=2) + "\n")
+    attach.attach(
+        estate.name, "drill", id=result.name, drill=result.drill, host=result.host, broke=result.broke,
+        run=result.run, passed=result.passed, rto_minutes=result.rto_minutes, rpo_seconds=result.rpo_seconds,
+        lost=result.lost + result.attachments_missing, duplicated=result.duplicated,
+    )  # fmt: skip
     return result
 
 

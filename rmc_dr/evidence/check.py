@@ -44,7 +44,7 @@ def check(estate: Estate, kept: Kept, *, store: bool = True) -> Iterator[Check]:
     if not entries:
         yield Check("custody", False, _("it is missing"))
     if store:
-        yield from _check_copy(estate, kept, manifest, custody.last(entries, copy.COPIED))
+        yield from _check_copy(estate, kept, manifest, custody.last(entries, custody.COPIED))
 
 
 def check_files(kept: Kept, manifest: Manifest) -> Iterator[Check]:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rmc_dr import scratch, ssh
@@ -75,13 +75,20 @@ class Room:
 
 @dataclass(frozen=True)
 class Job:
-    """What all that collect have in common. ``alias`` says which system of a host is asked."""
+    """What all that collect have in common. ``alias`` says which system of a host is asked.
+
+    Heaps share a room of their own, so that the largest source takes none of the others'.
+    """
 
     estate: Estate
     folder: Path
     room: Room
     alias: ssh.Alias = "system"
     canceled: Callable[[], bool] = lambda: False
+    heap_room: Room = field(default_factory=lambda: Room(0))
+
+    def room_of(self, task: Task) -> Room:
+        return self.heap_room if task.source.heap else self.room
 
 
 def collect(job: Job, tasks: Sequence[Task]) -> Collected:
@@ -144,7 +151,7 @@ def _save(job: Job, task: Task, process: subprocess.Popen[bytes], target: Path) 
     masker = Masker(job.estate.secrets.values() if job.estate.secrets else ())
     digest, size, said = hashlib.sha256(), 0, b""
     deadline = time.monotonic() + task.source.seconds + GRACE_SECONDS
-    limit, stopped = task.source.mib * MIB, ""
+    limit, stopped, room = task.source.mib * MIB, "", job.room_of(task)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file, selectors.DefaultSelector() as pipes:
         for pipe in (process.stdout, process.stderr):
@@ -159,7 +166,7 @@ def _save(job: Job, task: Task, process: subprocess.Popen[bytes], target: Path) 
                     said = (said + chunk)[-SAID:]
                 else:
                     kept = masker.feed(chunk)[: max(0, limit - size)]
-                    if not job.room.take(len(kept)):
+                    if not room.take(len(kept)):
                         stopped = _no_room()
                         break
                     size += len(kept)
@@ -170,7 +177,7 @@ def _save(job: Job, task: Task, process: subprocess.Popen[bytes], target: Path) 
                         break
             stopped = stopped or _asked_to_stop(job, deadline, task.source.seconds)
         rest = masker.rest()[: max(0, limit - size)]
-        if not job.room.take(len(rest)):
+        if not room.take(len(rest)):
             stopped = stopped or _no_room()
         else:
             size += len(rest)

@@ -27,7 +27,6 @@ PREFIX = "evidence/"
 ENDING = ".sealed"
 COPY_SECONDS = 120  # a restart may be waiting; what is left over is copied by the next
 AT_ONCE = 4
-COPIED = "copied"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def send(estate: Estate, kept: Kept) -> list[Stored]:
             stored = list(pool.map(one, _names(kept)))
     except (BotoCoreError, ClientError) as error:
         raise _not_copied(kept, " ".join(str(error).split())[:300]) from None
-    custody.append(estate, kept, COPIED, objects=[asdict(one) for one in stored])
+    custody.append(estate, kept, custody.COPIED, objects=[asdict(one) for one in stored])
     return stored
 
 

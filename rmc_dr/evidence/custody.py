@@ -18,6 +18,10 @@ from rmc_dr.evidence import sign
 from rmc_dr.evidence.folder import CUSTODY, Kept
 from rmc_dr.files import append_line
 
+COLLECTED = "collected"
+COPIED = "copied"
+CUT_OFF = "sealed-after-cut"
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -11,7 +11,7 @@ import secrets as random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rmc_dr import content, locks
@@ -24,6 +24,7 @@ SIGNATURE = "manifest.json.sig"
 CUSTODY = "custody.jsonl"
 COLLECTING = "collecting.json"
 LOCK = ".lock"
+STAMP = "%Y%m%dT%H%M%SZ"
 OWN = frozenset({MANIFEST, SIGNATURE, CUSTODY, COLLECTING, LOCK})
 
 
@@ -43,6 +44,15 @@ class Kept:
         """Whether a process is still writing it."""
         return not locks.is_free(self.path / LOCK)
 
+    @property
+    def made(self) -> datetime:
+        """When it was begun, at the end of the second that its name tells; the epoch for a foreign name."""
+        try:
+            begun = datetime.strptime(self.id.partition("-")[0], STAMP).replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.fromtimestamp(0, UTC)
+        return begun + timedelta(seconds=1)
+
     def hold(self) -> AbstractContextManager[str]:
         """Write to it alone. Raises Locked; the kernel lets go when the process dies."""
         return locks.hold(self.path / LOCK, str(os.getpid()), lambda pid: _busy(self.id, pid))
@@ -58,7 +68,7 @@ def make(estate: str) -> Kept:
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     base.chmod(0o700)
     while True:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{random.token_hex(2)}"
+        name = f"{datetime.now(UTC):{STAMP}}-{random.token_hex(2)}"
         try:
             (base / name).mkdir(mode=0o700)
         except FileExistsError:

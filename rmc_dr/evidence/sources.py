@@ -70,8 +70,9 @@ def tasks(
     estate: Estate, hosts: Sequence[Host], window: Window, *, heap: bool = False, audit: bool = False
 ) -> list[Task]:
     """What is asked of these hosts; ``audit`` leaves out what no timeline needs."""
+    most = {"mib": estate.config.evidence.heap_mib}
     wanted = [
-        source
+        source.model_copy(update=most) if source.heap else source
         for source in all_sources()
         if source.at != "disk" and (heap or not source.heap) and (not audit or source.audit)
     ]

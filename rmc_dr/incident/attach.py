@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from rmc_dr.errors import Error
 from rmc_dr.history import Event
 from rmc_dr.incident import news
-from rmc_dr.incident.record import append, open_incident, read
+from rmc_dr.incident.record import append, held, incident_at, open_incident, read
 from rmc_dr.incident.words import news_stage
 
 TOLD = ("stage-finished", "run-finished")
@@ -23,6 +24,20 @@ def attach(estate: str, what: str, **about: Any) -> str | None:
         if state := open_incident(estate):
             attach_to(state.incident, what, **about)
             return state.incident
+    return None
+
+
+def attach_once(estate: str, at: datetime, what: str, name: str, **about: Any) -> str | None:
+    """Note something that bears a name in the incident that was open at that moment, unless it stands there.
+
+    Returns and leaves out as ``attach``.
+    """
+    with suppress(Error, OSError):
+        if incident := incident_at(estate, at):
+            with held(incident) as journal:
+                if all(one.get("id") != name for one in read(incident).attached(what)):
+                    journal.append("attached", what=what, id=name, **about)
+            return incident
     return None
 
 

@@ -61,6 +61,13 @@ class IncidentState:
     def open(self) -> bool:
         return self.opened is not None and self.closed is None
 
+    def held_at(self, when: datetime) -> bool:
+        """Whether this fault was noticed and not closed yet at that moment."""
+        if self.opened is None:
+            return False
+        began = min(self.opened, self.noticed or self.opened)
+        return began <= when and (self.closed is None or when <= self.closed)
+
     @property
     def nature(self) -> Nature:
         """By the rule out of what was found. An engineer's word stands above it, until something is found

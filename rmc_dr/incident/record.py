@@ -158,6 +158,12 @@ def open_incident(estate: str) -> IncidentState | None:
     return newest.state if newest and newest.state.open else None
 
 
+def incident_at(estate: str, when: datetime) -> str | None:
+    """The incident that was noticed and not closed at that moment: it may be closed by now."""
+    mine = (one.state for one in incidents() if one.state.estate == estate and not one.damaged)
+    return next((state.incident for state in mine if state.held_at(when)), None)
+
+
 def find(name: str) -> str:
     """An incident by its name, a unique part of it, or `last`. Raises BadInput."""
     return the_one(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from rmc_dr.history import Event
-from rmc_dr.i18n import _, language
+from rmc_dr.i18n import _, catalogue, language
 from rmc_dr.incident.clocks import leading, read
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.incident.words import class_word, duty, findings_said, milestone_word, topic_word
+from rmc_dr.incident.words import (
+    class_word,
+    duty,
+    findings_said,
+    happening_word,
+    milestone_word,
+    topic_word,
+)
 from rmc_dr.journal import plain
 from rmc_dr.words import printable
 
@@ -69,7 +77,8 @@ def tell(event: Event) -> str | None:
         case "note":
             return _topical(event, field.get("text", ""))
         case "milestone":
-            return f"{milestone_word(event.fields['what'])}: {_topical(event, field.get('text', ''))}"
+            text = _topical(event, field.get("text", ""))
+            return f"{milestone_word(event.fields['what'])}: {text}".removesuffix(": ")
         case "run-attached":
             return _("run {run}").format(run=field["run"])
         case "attached":
@@ -107,6 +116,9 @@ def _attached(event: Event) -> str:
     match event.get("what"):
         case "evidence":
             return _("evidence {id}: {files} files").format(id=field["id"], files=field.get("files", "?"))
+        case "drill":
+            said = _("drill {id}: passed") if event.get("passed") is True else _("drill {id}: FAILED")
+            return said.format(id=field.get("id", "?"))
         case "diagnosis":
             return _("diagnosis {tree} of {host}: {leaf}").format(
                 tree=field.get("tree", "?"), host=field.get("host", "?"), leaf=field.get("leaf", "?")
@@ -119,7 +131,8 @@ def _attached(event: Event) -> str:
             return f"{title} {field['id']}"
         case "audit":
             return _("audit of {entries} entries; first error: {first}").format(
-                entries=field.get("entries", "?"), first=field.get("first_error") or _("none in this window")
+                entries=field.get("entries", "?"),
+                first=first_error(event.get("first_error")) or _("none in this window"),
             )
     return f"{field.pop('what')}: {said_by_fields(event)}"
 
@@ -130,6 +143,17 @@ def alarm_said(event: Event) -> str:
     named = f"{code} ({host})" if host else code
     over = event.get("state") == "over"
     return (_("alarm is over: {alarm}") if over else _("alarm: {alarm}")).format(alarm=named)
+
+
+def first_error(told: Any) -> str:
+    """What an audit found first, in the words of who reads it; a text as it is, as older records keep it."""
+    if not isinstance(told, Mapping):
+        return printable(told or "")
+    what, caught = str(told.get("what") or "?"), told.get("caught")
+    said = catalogue(language()).gettext(what)
+    for name, word in caught.items() if isinstance(caught, Mapping) else ():
+        said = said.replace(f"{{{name}}}", str(word))
+    return printable(f"{told.get('host')} {happening_word(str(told.get('kind')))}: {said}")
 
 
 def said_by_fields(event: Event) -> str:

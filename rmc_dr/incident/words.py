@@ -56,6 +56,18 @@ def topic_word(topic: str) -> str:
     }.get(topic, topic)
 
 
+def happening_word(kind: str) -> str:
+    """What sort of thing a line of an audit's timeline is."""
+    return {
+        "login": _("login"),
+        "sudo": "sudo",
+        "restart": _("restart"),
+        "error": _("error"),
+        "connection-failure": _("connection failure"),
+        "replication": _("replication"),
+    }.get(kind, kind)
+
+
 def standing_word(standing: Standing) -> str:
     return {
         Standing.RUNNING: _("runs"),

@@ -10,7 +10,7 @@ from typing import Any
 from rmc_dr import releases
 from rmc_dr.errors import Error
 from rmc_dr.estate import Estate
-from rmc_dr.evidence import folder, manifest
+from rmc_dr.evidence import custody, folder, manifest
 from rmc_dr.evidence.folder import Kept
 from rmc_dr.evidence.manifest import Manifest
 from rmc_dr.history import Event, RunState
@@ -38,11 +38,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Collection:
-    """Evidence that the incident names, and its index where it lies on this machine."""
+    """Evidence that the incident names, and its index where it lies on this machine.
+
+    ``copied`` says whether the store has it, by its custody; None where that is not known here.
+    """
 
     id: str
     said: Event
     index: Manifest | None
+    copied: bool | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _evidence(state: IncidentState) -> Iterator[Collection]:
     for event in state.attached("evidence"):
         name = str(event.get("id", ""))
         kept = Kept(name, folder.root(state.estate) / name)
-        yield Collection(name, event, _index(kept))
+        yield Collection(name, event, _index(kept), _copied(kept, event))
 
 
 def _index(kept: Kept) -> Manifest | None:
@@ -100,6 +104,13 @@ def _index(kept: Kept) -> Manifest | None:
         return manifest.read(kept) if kept.sealed else None
     except (OSError, ValueError):
         return None
+
+
+def _copied(kept: Kept, said: Event) -> bool | None:
+    """Older records tell it themselves, of the moment when it was sealed."""
+    if (kept.path / folder.CUSTODY).is_file():
+        return custody.claims(kept, custody.COPIED)
+    return bool(said.get("copied")) if "copied" in said.fields else None
 
 
 def _releases(state: IncidentState, newest_first: list[Release]) -> Iterator[Release]:
@@ -135,9 +146,15 @@ def plain_facts(facts: Facts) -> dict[str, Any]:
             {
                 "id": one.id,
                 "manifest_sha256": one.said.get("manifest_sha256"),
+                "copied": one.copied,
                 "files": [
-                    {"host": piece.host, "file": piece.file, "may_hold_patient_data": piece.patient}
-                    | ({} if piece.patient else {"bytes": piece.bytes, "sha256": piece.sha256})
+                    {
+                        "host": piece.host,
+                        "file": piece.file,
+                        "may_hold_patient_data": piece.patient,
+                        "bytes": piece.bytes,
+                        "sha256": piece.sha256,
+                    }
                     for piece in one.index.had
                 ]
                 if one.index

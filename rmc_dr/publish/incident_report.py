@@ -11,7 +11,7 @@ from rmc_dr.incident.clocks import Reading, Standing
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Topic
-from rmc_dr.incident.told import alarm_said, as_document, said_by_fields, tell
+from rmc_dr.incident.told import alarm_said, as_document, first_error, said_by_fields, tell
 from rmc_dr.incident.words import (
     class_word,
     duty,
@@ -37,11 +37,20 @@ from rmc_dr.report.document import (
     Tone,
     Words,
 )
-from rmc_dr.report.held import CLOCK_TONES, when
-from rmc_dr.words import lsn, outcome_word, plan_title, release_state, size, spoken_duration, stage_title
+from rmc_dr.report.held import CLOCK_TONES, drill_title, passed_word, when
+from rmc_dr.words import (
+    changed_word,
+    lsn,
+    outcome_word,
+    plan_title,
+    release_state,
+    size,
+    spoken_duration,
+    stage_title,
+)
 
 CLASS_TONES = {"general": Tone.OPEN, "major": Tone.WARN, "critical": Tone.BAD}
-OWN = ("evidence", "audit", "report")  # attached things that have a section of their own, or none
+OWN = ("evidence", "audit", "report", "drill")  # attached things that have a section of their own, or none
 
 
 def build(facts: Facts) -> Document:
@@ -189,6 +198,7 @@ def _tone(event: Event) -> Tone:
 
 
 def _measures(facts: Facts) -> list[Block]:
+    state = facts.state
     columns = [_("Began"), _("What"), _("On"), _("How it ended"), _("Took"), _("Run")]
     rows = []
     for run in facts.runs:
@@ -207,15 +217,30 @@ def _measures(facts: Facts) -> list[Block]:
     ]
     if stages:
         blocks.append(Table([_("On"), _("Stage"), _("Took")], stages, _("not done")))
-    told = {str(event.get("to")) for event in facts.state.deliveries if event.event == "notice-sent"}
+    if state.attached("drill"):
+        blocks.append(_drills(state))
+    told = {str(event.get("to")) for event in state.deliveries if event.event == "notice-sent"}
     blocks.append(
         Words(
             _("{count} pieces of news; they reached: {receivers}.").format(
-                count=len(facts.state.notices), receivers=", ".join(sorted(told)) or _("nobody")
+                count=len(state.notices), receivers=", ".join(sorted(told)) or _("nobody")
             )
         )
     )
     return blocks
+
+
+def _drills(state: IncidentState) -> Table:
+    """Drills that ended meanwhile: also those that have no run, as when Patroni alone recovered."""
+    rows = []
+    for event in state.attached("drill"):
+        good = event.get("passed") is True
+        numbers = [str(event.get(name, "?")) for name in ("rto_minutes", "lost", "duplicated")]
+        cells = [local(event.time, state), drill_title(str(event.get("drill"))), str(event.get("host"))]
+        named = str(event.get("id", "?"))
+        rows.append(Row([*cells, *numbers, passed_word(good), named], Tone.GOOD if good else Tone.BAD))
+    columns = [_("When"), _("Rehearsed"), _("On"), _("RTO, minutes"), _("Lost"), _("Duplicated")]
+    return Table([*columns, _("Outcome"), _("Drill")], rows, _("not done"))
 
 
 def _clocks(facts: Facts) -> Table:
@@ -297,7 +322,7 @@ def _assessed(event: Event) -> Iterator[str]:
         yield _(
             "Attachments of {application}: {missing} rows without a file, {orphaned} files without a row."
         ).format(application=one.get("application"), missing=missing, orphaned=orphaned)
-    if first := event.get("first_error"):
+    if first := first_error(event.get("first_error")):
         yield _("First error: {first}").format(first=first)
 
 
@@ -328,7 +353,10 @@ def _evidence(collections: Sequence[Collection]) -> Iterator[Block]:
             (_("Collection"), one.id),
             (_("Manifest (SHA-256)"), str(one.said.get("manifest_sha256") or _("not done"))),
             (_("Files"), f"{one.said.get('files', 0)}, {size(int(one.said.get('bytes', 0)))}"),
-            (_("Locked copy in the store"), _("yes") if one.said.get("copied") else _("no")),
+            (
+                _("Locked copy in the store"),
+                changed_word({True: "yes", False: "no", None: "unknown"}[one.copied]),
+            ),
         ]
         if one.index is not None:
             rows.append((_("Kept by"), str(one.index.about.get("operator", ""))))
@@ -336,17 +364,10 @@ def _evidence(collections: Sequence[Collection]) -> Iterator[Block]:
         if one.index is None:
             yield Words(_("Its index is not on this machine."))
             continue
-        sealed = _("may hold patients' data: named only, kept sealed")
         yield Table(
-            [_("File"), _("Size"), "SHA-256"],
+            [_("File"), _("Size"), "SHA-256", _("May hold patients' data")],
             [
-                Row(
-                    [
-                        piece.file,
-                        "" if piece.patient else size(piece.bytes),
-                        sealed if piece.patient else piece.sha256,
-                    ]
-                )
+                Row([piece.file, size(piece.bytes), piece.sha256, _("yes") if piece.patient else ""])
                 for piece in one.index.had
             ],
             _("not done"),

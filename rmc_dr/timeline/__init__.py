@@ -7,9 +7,12 @@ The line's own words are kept beside, cleaned, for who asks for them on his own 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from rmc_dr.i18n import speaking
 
 
 class Kind(StrEnum):
@@ -32,10 +35,27 @@ class Weight(StrEnum):
 
 
 @dataclass(frozen=True)
+class What:
+    """What happened, in words of ours. ``template`` is English, with the names of what was ``caught``."""
+
+    text: str
+    template: str
+    caught: Mapping[str, str]
+
+
+def told(say: Callable[[dict[str, str]], str], **caught: str) -> What:
+    """``say`` puts what was caught into one of our sentences, in the language of who looks."""
+    with speaking("en"):
+        template = say({name: f"{{{name}}}" for name in caught})
+    return What(say(caught), template, caught)
+
+
+@dataclass(frozen=True)
 class Happening:
     """One thing at one moment, by the control machine's clock; ``count`` of them until ``until``.
 
-    ``what`` may be reported. ``words`` is the line itself, cleaned and cut: it may hold patients' data.
+    ``what`` may be reported; ``template`` and ``caught`` are the same for a reader of another language.
+    ``words`` is the line itself, cleaned and cut: it may hold patients' data.
     """
 
     at: datetime
@@ -48,6 +68,8 @@ class Happening:
     words: str
     until: datetime
     count: int = 1
+    template: str = ""
+    caught: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rmc_dr.i18n import _
-from rmc_dr.timeline import Happening, Kind, Read, Weight
+from rmc_dr.timeline import Happening, Kind, Read, Weight, What, told
 from rmc_dr.timeline.rules import of_unit, recognised
 from rmc_dr.timeline.text import clean, decoded, lines
 
@@ -33,7 +33,12 @@ def read(chunks: Iterable[bytes], host: str, source: str, ahead: float) -> Read:
         text = _message(entry.get("MESSAGE"))
         if found := _judge(entry, text):
             kind, weight, what = found
-            happenings.append(Happening(at, host, kind, weight, what, source, count, clean(text), at))
+            happenings.append(
+                Happening(
+                    at, host, kind, weight, what.text, source, count, clean(text), at,
+                    template=what.template, caught=what.caught,
+                )
+            )  # fmt: skip
     return Read(tuple(happenings), count, unreadable)
 
 
@@ -62,11 +67,11 @@ def _message(said: Any) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _judge(entry: dict[str, Any], text: str) -> tuple[Kind, Weight, str] | None:
+def _judge(entry: dict[str, Any], text: str) -> tuple[Kind, Weight, What] | None:
     if entry.get("MESSAGE_ID") == BOOTED:
-        return Kind.RESTART, Weight.INFO, _("the system has started")
+        return Kind.RESTART, Weight.INFO, told(lambda _caught: _("the system has started"))
     if entry.get("MESSAGE_ID") == GOES_DOWN:
-        return Kind.RESTART, Weight.INFO, _("the system goes down")
+        return Kind.RESTART, Weight.INFO, told(lambda _caught: _("the system goes down"))
     program = _name(entry.get("SYSLOG_IDENTIFIER"))
     if program == "systemd" and (said := of_unit(_name(entry.get("UNIT")), text)):
         return said
@@ -76,9 +81,12 @@ def _judge(entry: dict[str, Any], text: str) -> tuple[Kind, Weight, str] | None:
     if found := recognised(where, text):
         return found
     if _priority(entry) <= WORST_PRIORITY:
-        what = _("{program} reports an error").format(program=program or "?")
-        return Kind.ERROR, Weight.ERROR, what
+        return Kind.ERROR, Weight.ERROR, told(_reports, program=program or "?")
     return None
+
+
+def _reports(caught: dict[str, str]) -> str:
+    return _("{program} reports an error").format(**caught)
 
 
 def _name(said: Any) -> str:

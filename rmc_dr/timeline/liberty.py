@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from rmc_dr.i18n import _
-from rmc_dr.timeline import Happening, Kind, Read, Weight
+from rmc_dr.timeline import Happening, Kind, Read, Weight, What, told
 from rmc_dr.timeline.text import clean, decoded, lines
 
 HEAD = re.compile(
@@ -42,7 +42,12 @@ def read(chunks: Iterable[bytes], host: str, source: str, ahead: float, zone: tz
         if found := _judge(head["level"], head["rest"]):
             kind, weight, what = found
             at -= timedelta(seconds=ahead)
-            happenings.append(Happening(at, host, kind, weight, what, source, count, clean(text), at))
+            happenings.append(
+                Happening(
+                    at, host, kind, weight, what.text, source, count, clean(text), at,
+                    template=what.template, caught=what.caught,
+                )
+            )  # fmt: skip
     return Read(tuple(happenings), count, unreadable)
 
 
@@ -77,15 +82,30 @@ def _american(said: str, zone: tzinfo) -> datetime | None:
     return _utc(stamp)
 
 
-def _judge(level: str, rest: str) -> tuple[Kind, Weight, str] | None:
+def _judge(level: str, rest: str) -> tuple[Kind, Weight, What] | None:
     found = CODE.search(rest[:200])
     code = found["code"] if found else ""
     if code in STARTS:
-        return Kind.RESTART, Weight.INFO, _("Liberty starts or stops something ({code})").format(code=code)
+        return Kind.RESTART, Weight.INFO, told(_starts, code=code)
     if level not in (*BAD, "W"):
         return None
     weight = Weight.ERROR if level in BAD else Weight.WARNING
     if CONNECTION.search(rest):
-        what = _("an application does not reach what it needs ({code})")
-        return Kind.CONNECTION, weight, what.format(code=code or "-")
-    return Kind.ERROR, weight, _("Liberty reports {code}").format(code=code or _("an error without a code"))
+        return Kind.CONNECTION, weight, told(_unreached, code=code or "-")
+    return Kind.ERROR, weight, told(_reports, code=code) if code else told(_reports_no_code)
+
+
+def _starts(caught: dict[str, str]) -> str:
+    return _("Liberty starts or stops something ({code})").format(**caught)
+
+
+def _unreached(caught: dict[str, str]) -> str:
+    return _("an application does not reach what it needs ({code})").format(**caught)
+
+
+def _reports(caught: dict[str, str]) -> str:
+    return _("Liberty reports {code}").format(**caught)
+
+
+def _reports_no_code(_caught: dict[str, str]) -> str:
+    return _("Liberty reports an error without a code")

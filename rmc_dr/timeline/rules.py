@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rmc_dr.i18n import _
-from rmc_dr.timeline import Kind, Weight
+from rmc_dr.timeline import Kind, Weight, What, told
 
 USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 ADDRESS = r"[0-9a-fA-F][0-9a-fA-F.:]{1,44}"
@@ -224,50 +224,51 @@ RULES: tuple[Rule, ...] = (
 
 
 # systemd's own word about a unit.
-UNIT_RULES: tuple[tuple[re.Pattern[str], Weight, Callable[[str, dict[str, str]], str]], ...] = (
+UNIT_RULES: tuple[tuple[re.Pattern[str], Weight, Callable[[dict[str, str]], str]], ...] = (
     (
         re.compile(r"Main process exited, code=(?P<code>\w{1,20}), status=(?P<status>[\w/]{1,20})", re.ASCII),
         Weight.ERROR,
-        lambda unit, caught: _("{unit} ends by itself ({code}, {status})").format(unit=unit, **caught),
+        lambda caught: _("{unit} ends by itself ({code}, {status})").format(**caught),
     ),
     (
         re.compile(r"Failed with result '(?P<result>[\w-]{1,40})'", re.ASCII),
         Weight.ERROR,
-        lambda unit, caught: _("{unit} failed: {result}").format(unit=unit, **caught),
+        lambda caught: _("{unit} failed: {result}").format(**caught),
     ),
     (
         re.compile(r"killed by the OOM killer"),
         Weight.ERROR,
-        lambda unit, _caught: _("{unit} is ended because the memory is used up").format(unit=unit),
+        lambda caught: _("{unit} is ended because the memory is used up").format(**caught),
     ),
     (
         re.compile(r"^Started "),
         Weight.INFO,
-        lambda unit, _caught: _("{unit} is started").format(unit=unit),
+        lambda caught: _("{unit} is started").format(**caught),
     ),
     (
         re.compile(r"^Stopped "),
         Weight.INFO,
-        lambda unit, _caught: _("{unit} is stopped").format(unit=unit),
+        lambda caught: _("{unit} is stopped").format(**caught),
     ),
 )
 
 
-def recognised(where: tuple[str, ...], text: str) -> tuple[Kind, Weight, str] | None:
+def recognised(where: tuple[str, ...], text: str) -> tuple[Kind, Weight, What] | None:
     """The first rule of these programs and units that fits."""
     for rule in RULES:
         if not set(where) & set(rule.where):
             continue
         if found := rule.pattern.search(text[:LONGEST_MATCHED]):
-            return rule.kind, rule.weight, rule.say({k: v for k, v in found.groupdict().items() if v})
+            caught = {name: word for name, word in found.groupdict().items() if word}
+            return rule.kind, rule.weight, told(rule.say, **caught)
     return None
 
 
-def of_unit(unit: str, text: str) -> tuple[Kind, Weight, str] | None:
+def of_unit(unit: str, text: str) -> tuple[Kind, Weight, What] | None:
     """What systemd says of a unit that matters."""
     if not UNIT.match(unit):
         return None
     for pattern, weight, say in UNIT_RULES:
         if found := pattern.search(text[:LONGEST_MATCHED]):
-            return Kind.RESTART, weight, say(unit.removesuffix(".service"), found.groupdict())
+            return Kind.RESTART, weight, told(say, unit=unit.removesuffix(".service"), **found.groupdict())
     return None

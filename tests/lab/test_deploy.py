@@ -16,9 +16,11 @@ from conftest import Lab, copy_inventory
 
 from rmc_dr import content
 from rmc_dr.estate import ESTATE_FILE, Host
+from rmc_dr.evidence import folder, manifest
 from rmc_dr.https import Https
 from rmc_dr.kit import signature
 from rmc_dr.kit.manifest import NAME
+from rmc_dr.record import find, read
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 APP = "management"
@@ -34,7 +36,8 @@ TERMS = (
     "--yes",
     "--json",
 )
-FIRST, SECOND = ("deploy", APP, "--release", "1.0.0", *TERMS), ("deploy", APP, "--release", "1.1.0", *TERMS)
+FIRST = ("deploy", APP, "--release", "1.0.0", *TERMS, "--skip-preserve", "the rehearsal is over")
+SECOND = ("deploy", APP, "--release", "1.1.0", *TERMS)
 BACK = ("deploy", APP, "--rollback", "--yes", "--json")
 WITHOUT_BACKUP = ("--accept-no-backup", "a rehearsal")
 
@@ -77,13 +80,27 @@ def release_in_estate(lab: Lab) -> str:
     return next(app.release for app in lab.estate().config.applications.apps if app.name == APP)
 
 
+def scenes(run: str) -> int:
+    """How many collections were sealed for a run, each before anything of it was changed."""
+    told = find(run)
+    events = [event for event in read(told) if event.event == "facts" and "preserve" in str(event.fields)]
+    ids = [
+        one["preserve"]["id"] for event in events for one in event.get("hosts").values() if "preserve" in one
+    ]
+    kept = [manifest.read(folder.find("lab", name)) for name in ids]
+    assert all(one.about["run"] == told.name and one.had for one in kept)
+    return len(set(ids))
+
+
 def test_forward_and_back(first_release: Lab) -> None:
     done: dict[str, Any] = first_release.ok(*SECOND).events()[-1]
     assert (done["before"], done["release"], done["pinned"]) == ("1.0.0", "1.1.0", True)
     assert all(check["passed"] for check in done["checks"])
+    assert scenes(done["run"]) == 1
     assert 0.5 < done["users_out_seconds"] < 120
     assert version(first_release) == release_in_estate(first_release) == "1.1.0"
-    first_release.ok(*BACK)
+    back = first_release.ok(*BACK).events()[-1]
+    assert scenes(back["run"]) == 1
     assert version(first_release) == release_in_estate(first_release) == "1.0.0"
     back, forward = json.loads(first_release.ok("releases", APP, "--json").out)[:2]
     assert (forward["run"], forward["state"], forward["back_at"]) == (done["run"], "deployed", back["at"])
@@ -228,7 +245,8 @@ def test_a_release_that_fails_takes_its_migrations_back(migrated: Lab, other_kit
     assert said.events()[-1]["error"] == "deploy-broken", "no release passes this journey"
     assert "Its migrations were taken back: 0001-one.sql" in said.err
     stages = [event["name"] for event in said.events() if event.get("event") == "stage-finished"]
-    assert stages == ["deploy", "undo", "back"]
+    assert stages == ["preserve", "deploy", "preserve", "undo", "back"]
+    assert scenes("last") == 2
     assert (sql(migrated, KEPT), sql(migrated, NOTED), version(migrated)) == ("0", "", "1.0.0")
 
 

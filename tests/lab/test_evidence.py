@@ -102,6 +102,23 @@ def test_a_healthy_lab_is_preserved_in_seconds_without_a_secret_and_without_a_pa
     assert not any(needle.decode() in json.dumps(done) for needle in patients)
 
 
+LEFT = "find / -xdev \\( -name '*.hprof*' -o -name 'java.*.txt' \\)"
+
+
+def test_a_heap_dump_is_kept_and_none_stays_on_its_host(pair: Pair):
+    """`-xdev`: all that the host's own disk holds; its data lies on others, which Liberty cannot write."""
+    lab = pair.lab
+    before = set(pair.on("app1", LEFT).split())
+    done = preserved(lab, "--heap", "--host", "app1", "--reason", "a drill with its heap")
+    [heap] = [piece for piece in read_manifest(kept(lab, done["id"])).had if piece.source == "heap"]
+    assert (heap.complete, heap.patient) == (True, True), done["not_had"]
+    with (Path(done["path"]) / heap.file).open("rb") as file:
+        assert file.read(18) == b"JAVA PROFILE 1.0.2"
+    assert heap.bytes > 10 << 20
+    assert set(pair.on("app1", LEFT).split()) == before
+    assert wrong(lab, done["id"]) == {}
+
+
 def test_a_hanging_source_holds_up_nothing_else(pair: Pair):
     """A stopped postmaster takes no new connection: whoever asks PostgreSQL hangs, the rest does not."""
     lab, host = pair.lab, pair.standby

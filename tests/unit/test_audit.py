@@ -15,9 +15,11 @@ from rmc_dr.cli import common, main
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.evidence import folder
+from rmc_dr.i18n import speaking
 from rmc_dr.incident import record
 from rmc_dr.journal import plain
 from rmc_dr.publish import facts, incident_report
+from rmc_dr.words import custody_word
 
 NOW = datetime.now(UTC)
 PATIENT = "张三丰"
@@ -73,6 +75,10 @@ def test_what_was_preserved_is_said_listed_shown_and_verified(world: Any):
     shown = answer("evidence", "show")
     assert [entry["did"] for entry in shown["custody"]] == ["collected", "copied"]
     assert "login fails" in call("evidence", "show", row["id"][-4:]).output
+    with speaking("zh"):
+        for did in ("collected", "copied", "sealed-after-cut", "sealed after it was cut off"):
+            assert custody_word(did) != did, "older records say it in English words"
+    assert custody_word("lent to\x1b[2J the police") == "lent to\ufffd[2J the police"
     assert call("evidence", "verify").exit_code == 0
     spoil(folder.find("lab", row["id"]).path / "db1/machine.txt", 3)
     broken = call("evidence", "verify", row["id"])
@@ -122,6 +128,20 @@ def test_the_open_incident_keeps_its_assessment_and_no_word_of_a_log(world: Any,
     assert "16 B; db1 holds it" in report
     assert "1 rows without a file, 1 files without a row" in report
     assert PATIENT not in report
+
+
+def test_the_first_error_is_told_in_the_readers_language_whoever_audited(
+    world: Any,
+    ready: Estate,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    incident = response.start(ready, "x", ("users-out",)).incident
+    monkeypatch.setenv("RMC_DR_LANG", "zh")
+    assert "内存" in answer("audit")["first_error"]["what"]
+    monkeypatch.setenv("RMC_DR_LANG", "en")
+    report = json.dumps(plain(incident_report.build(facts.gather(ready, incident))), ensure_ascii=False)
+    assert "the memory is used up: the kernel ends a process" in report
+    assert "内存" not in report
 
 
 def test_the_words_of_a_log_are_shown_on_demand_and_harm_no_terminal(world: Any):

@@ -21,11 +21,18 @@ from deploy_world import (
     stand_in,
 )
 
-from rmc_dr import content, deploy, exclusive, releases
+from rmc_dr import content, deploy, deploy_pass, exclusive, releases
 from rmc_dr.errors import BadInput, Error, Interrupted, Refused
 from rmc_dr.estate import ESTATE_FILE, Estate
 from rmc_dr.release_terms import Terms
 from rmc_dr.runner import Outcome
+
+
+class Pops(list[Any]):
+    """Passes that are made when they are played."""
+
+    def pop(self, _index: Any = -1) -> Any:
+        return super().pop(0)()
 
 
 @pytest.fixture
@@ -138,10 +145,84 @@ def test_one_that_is_stopped_says_how_to_go_on(copied: Estate, world: World) -> 
 def test_a_rollback_takes_the_hosts_own_copy(copied: Estate, world: World) -> None:
     world.plan = [passed("1.1.0", "1.0.0")]
     plan = deploy.plan_back(copied, "management")
-    assert [stage.name for stage in plan.stages] == ["back"]
+    assert [stage.name for stage in plan.stages] == ["preserve", "back"]
     done = deploy.roll_back(copied, plan, Terms(), [])
     assert world.played == [("deploy", {"deploy_application": "management", "deploy_from_host": True})]
     assert (done.release, last().plan, last().about["options"]) == ("1.0.0", "deploy-back", {})
+
+
+def test_the_scene_is_kept_before_a_deploy_and_before_its_way_back(copied: Estate, world: World) -> None:
+    world.plan = [passed("1.0.0", "1.1.0")]
+    go(copied)
+    assert (world.kept, last().accepted) == ([0], ())
+    world.plan = [sick(passed("1.0.0", "1.1.0"), "management"), passed("1.1.0", "1.0.0")]
+    with pytest.raises(Error):
+        go(copied)
+    assert [stage for stage, _variables in world.played] == ["deploy"] * 3
+    assert world.kept == [0, 1, 2], "before the second deploy, and before it goes back"
+
+
+def test_nothing_is_kept_twice_where_nothing_was_switched(copied: Estate, world: World) -> None:
+    world.plan = [failed("1.0.0", switched=False)]
+    with pytest.raises(Error):
+        go(copied)
+    assert world.kept == [0]
+
+
+def test_the_scene_is_kept_before_a_rollback_by_hand(copied: Estate, world: World) -> None:
+    world.plan = [passed("1.1.0", "1.0.0")] * 2
+    plan = deploy.plan_back(copied, "management")
+    deploy.roll_back(copied, plan, Terms(), [])
+    assert world.kept == [0]
+    done = deploy.roll_back(copied, plan, Terms(), [], skip_preserve="every second counts")
+    assert world.kept == [0]
+    assert [(one.event, one.get("reason")) for one in last(done.run).accepted] == [
+        ("preserve-skipped", "every second counts")
+    ]
+
+
+def test_a_reason_skips_every_scene_of_a_deploy_and_is_recorded(copied: Estate, world: World) -> None:
+    world.plan = [sick(passed("1.0.0", "1.1.0"), "management"), passed("1.1.0", "1.0.0")]
+    with pytest.raises(Error):
+        go(copied, skip_preserve="users wait")
+    assert (world.kept, len(world.played)) == ([], 2)
+    assert {one.get("reason") for one in last().accepted} == {"users wait"}
+
+
+def test_a_scene_that_cannot_be_kept_holds_up_no_way_back(copied: Estate, world: World) -> None:
+    def spoilt() -> tuple[Outcome, set[str]]:
+        world.keeping = Outcome("failed", 1.0)
+        return sick(passed("1.0.0", "1.1.0"), "management")
+
+    world.plan = Pops([spoilt, lambda: passed("1.1.0", "1.0.0")])
+    with pytest.raises(Error) as caught:
+        go(copied)
+    assert (caught.value.code, world.played[1]) == ("deploy-rolled-back", ("deploy", BACK))
+    assert any("preserve failed" in str(note.get("text")) for note in last().notes)
+
+
+def test_one_that_is_stopped_before_its_way_back_says_how_to_go_back(copied: Estate, world: World) -> None:
+    def stopped() -> tuple[Outcome, set[str]]:
+        world.keeping = Outcome("canceled", 1.0)
+        return sick(passed("1.0.0", "1.1.0"), "management")
+
+    world.plan = Pops([stopped])
+    with pytest.raises(Interrupted, match="rmc-dr deploy management --rollback"):
+        go(copied)
+    assert len(world.played) == 1
+
+
+def test_how_long_keeping_takes_is_no_time_that_users_are_out(
+    copied: Estate, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pulse is felt only once the scene is kept."""
+    felt: list[int] = []
+    still = deploy_pass.Pulse
+    monkeypatch.setattr(deploy_pass, "Pulse", lambda one: felt.append(len(world.kept)) or still(one))
+    world.plan = [sick(passed("1.0.0", "1.1.0"), "management"), passed("1.1.0", "1.0.0")]
+    with pytest.raises(Error):
+        go(copied)
+    assert felt == [1, 2]
 
 
 def test_a_rollback_that_fails_says_what_is_current(copied: Estate, world: World) -> None:

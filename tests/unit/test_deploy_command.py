@@ -55,7 +55,17 @@ def test_without_a_terminal_everything_must_be_said(typed: Any, world: World) ->
     assert typed("--release", "1.1.0", *TOLD).exit_code == 2, "nobody typed its name"
     assert world.played == []
     assert typed("--release", "1.1.0", *TOLD, "--yes").exit_code == 0
-    assert len(world.played) == 1
+    assert len(world.played) == len(world.kept) == 1
+
+
+def test_keeping_the_scene_is_skipped_only_with_a_reason(typed: Any, world: World) -> None:
+    assert typed("--release", "1.1.0", *TOLD, "--yes", "--skip-preserve", " ").exit_code == 2
+    assert world.played == []
+    assert typed("--release", "1.1.0", *TOLD, "--yes", "--skip-preserve", "users wait").exit_code == 0
+    assert (len(world.played), world.kept) == (1, [])
+    world.plan = [passed("1.1.0", "1.0.0")]
+    assert typed("--rollback", "--yes", "--skip-preserve", "users wait").exit_code == 0
+    assert (len(world.played), world.kept) == (2, [])
 
 
 def test_the_plan_says_what_it_costs(typed: Any, world: World) -> None:
@@ -63,6 +73,8 @@ def test_the_plan_says_what_it_costs(typed: Any, world: World) -> None:
     world.backups = seen(database=())
     said = typed("--release", "1.1.0", "--plan").output
     for word in (
+        "Preserve what can still be",
+        "at most 20 min",
         "management: 1.0.0 -> 1.1.0",
         "not measured",
         "CANNOT BE TAKEN BACK: 0001-a.sql",

@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmc_dr import response
 from rmc_dr.drill import rehearsal
 from rmc_dr.drill.rehearsal import Recovery, Scene, rehearse
 from rmc_dr.drill.users import outage_after
 from rmc_dr.drill_record import DrillResult, results, trend
 from rmc_dr.estate import Estate
+from rmc_dr.incident import record
 
 RESULT = DrillResult(
     drill="primary", at="20261122T100000Z", host="db1", broke="off", run="", rto_minutes=0.5,
@@ -119,6 +121,14 @@ def test_a_drill_breaks_recovers_mends_and_keeps_its_result(estate: Estate, user
     assert (result.drill, result.broke, result.run, result.rto_minutes) == ("quake", "shaken", "a-run", 1.5)
     assert result.split == {"detection": 20.0, "promotion": None}
     assert results() == [result]
+
+
+def test_a_drill_joins_the_open_incident_also_without_a_run(ours: Estate, users: list[str]):
+    incident = response.start(ours, "a rehearsal", ("users-out",)).incident
+    result = rehearse(ours, Quake(Recovery()), lambda _text: None)
+    [told] = record.read(incident).attached("drill")
+    assert (told.get("id"), told.get("run"), told.get("passed")) == (result.name, "", result.passed)
+    assert told.get("rto_minutes") == result.rto_minutes
 
 
 def test_what_no_backup_could_hold_may_be_lost_and_nothing_else(

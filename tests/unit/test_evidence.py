@@ -5,7 +5,6 @@ tests/lab/test_evidence.py does the same on real hosts and a real store.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import subprocess
@@ -22,13 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmc_dr import preserve as story
-from rmc_dr import response, secrets
+from rmc_dr import secrets
 from rmc_dr.errors import BadInput, Error, Interrupted, Locked, Refused
 from rmc_dr.estate import Estate, Secrets
 from rmc_dr.evidence import check, collect, copy, custody, folder, manifest, sources
 from rmc_dr.evidence.line import Clock, Silent
 from rmc_dr.evidence.sources import Source, Window
-from rmc_dr.incident import record
 
 SECRET = "s3cr3t-of-the-estate"
 WINDOW = Window(1_795_000_000, 1_795_086_400)
@@ -137,15 +135,6 @@ def test_what_is_kept_is_sealed_copied_and_proven(ready: Estate, hosts: Any, sto
     assert all(SECRET.encode() not in data and b"one of" not in data for [data] in store.versions.values())
 
 
-def test_it_attaches_itself_to_the_open_incident(ready: Estate, hosts: Any, state: Path):
-    incident = response.start(ready, "x", ("users-out",)).incident
-    done = story.preserve(ready, story.Wanted(reason="a test"))
-    [attached] = record.read(incident).attached("evidence")
-    sealed = hashlib.sha256((done.path / folder.MANIFEST).read_bytes()).hexdigest()
-    assert (attached.fields["id"], attached.fields["manifest_sha256"]) == (done.id, sealed)
-    assert attached.fields["copied"] is True
-
-
 def test_who_kept_it_stands_in_the_manifest_and_the_custody(ready: Estate, hosts: Any):
     done = story.preserve(ready, story.Wanted(reason="login fails", run="R1"))
     about = done.manifest.about
@@ -249,13 +238,19 @@ def test_a_run_does_not_wait_for_what_others_left(ready: Estate, hosts: Any, sto
     assert story.preserve(ready, story.Wanted()).finished == (first.id,)
 
 
-def test_what_a_kill_left_open_is_sealed_by_the_next(ready: Estate, hosts: Any):
-    """A process of its own, killed in the middle: its lock goes with it, its files stay."""
+def leftover(ready: Estate) -> folder.Kept:
+    """What a kill left of a collection of db1."""
     kept = folder.make(ready.name)
     tasks = sources.tasks(ready, [ready.host("db1")], WINDOW)
     manifest.begin(ready, kept, {"reason": "killed", "began": "then"}, tasks)
     (kept.path / "db1").mkdir()
     (kept.path / "db1/one.txt").write_text("as far as it came")
+    return kept
+
+
+def test_what_a_kill_left_open_is_sealed_by_the_next(ready: Estate, hosts: Any):
+    """A process of its own, killed in the middle: its lock goes with it, its files stay."""
+    kept = leftover(ready)
     (kept.path / "db1/two.txt").touch()  # opened, and not a byte had come
     (kept.path / ".manifest.json.17").write_text("half a")
     script = (

@@ -23,12 +23,13 @@ from rmc_dr.evidence.collect import Piece
 from rmc_dr.files import write_atomically
 from rmc_dr.i18n import speaking
 from rmc_dr.incident import attach, record
+from rmc_dr.incident.words import milestone_word
 from rmc_dr.journal import plain
 from rmc_dr.model import Plan, Request, Stage
 from rmc_dr.publish import facts, incident_report, progress_report, shelf
 from rmc_dr.record import Journal
 from rmc_dr.redact import Redactor
-from rmc_dr.report.document import Document, Table, Words
+from rmc_dr.report.document import Document, Pairs, Table, Words
 from rmc_dr.report.render import Rendered, render
 
 STAGES = ("fence", "reinstall", "converge")
@@ -78,10 +79,13 @@ def evidence(estate: Estate) -> str:
     return kept.id
 
 
+def blocks(document: Document, title: str) -> list[Any]:
+    return list(next(one for one in document.sections if one.title == title).blocks)
+
+
 def section(document: Document, title: str) -> str:
     """All the words of one section."""
-    found = next(one for one in document.sections if one.title == title)
-    return json.dumps(plain({"blocks": list(found.blocks)}), ensure_ascii=False)
+    return json.dumps(plain({"blocks": blocks(document, title)}), ensure_ascii=False)
 
 
 def built(estate: Estate, lang: str = "en") -> Document:
@@ -163,10 +167,96 @@ def test_each_point_stands_where_the_contract_asks_for_it(played: Estate, title:
     assert said in section(built(played), title)
 
 
-def test_what_may_hold_patients_data_is_only_named(played: Estate) -> None:
+def test_every_file_of_the_evidence_is_named_with_its_hash(played: Estate) -> None:
+    """A hash is no patient's data; it binds the report to the file that may hold some."""
     report = built(played)
-    assert "da" * 32 not in json.dumps(plain(report))
-    assert "5678" not in section(report, "Evidence")
+    for digest in ("c0" * 32, "da" * 32):
+        assert digest in section(report, "Evidence")
+    [table] = [one for one in blocks(report, "Evidence") if isinstance(one, Table)]
+    assert [(row.cells[0], row.cells[3]) for row in table.rows] == [
+        ("app1/kernel.txt", ""),
+        ("app1/liberty.tar", "yes"),
+    ]
+    [collection] = report.data["evidence"]
+    assert [(one["sha256"], one["may_hold_patient_data"]) for one in collection["files"]] == [
+        ("c0" * 32, False),
+        ("da" * 32, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"copied": True}, "yes"),
+        ({"copied": False}, "no"),
+        ({}, "unknown"),
+    ],
+)
+def test_what_an_older_record_says_of_the_copy_still_counts(
+    ours: Estate, told: dict[str, bool], said: str
+) -> None:
+    opened(ours)
+    attach.attach(ours.name, "evidence", id="20260101T000000Z-aaaa", files=2, bytes=9, **told)
+    pairs = blocks(built(ours), "Evidence")[0]
+    assert isinstance(pairs, Pairs)
+    assert dict(pairs.rows)["Locked copy in the store"] == said
+
+
+def test_a_drill_is_named_where_it_has_no_run(ours: Estate) -> None:
+    opened(ours)
+    for passed in (True, False):
+        attach.attach(
+            ours.name, "drill", id=f"20261125T1010{passed:02}Z-primary", drill="primary", host="db1",
+            broke="off", run="", passed=passed, rto_minutes=0.4, rpo_seconds=0.0, lost=0, duplicated=0,
+        )  # fmt: skip
+    measures = section(built(ours), "Measures taken")
+    for said in ("the primary is lost", "20261125T101001Z-primary", "0.4", "passed", "FAILED"):
+        assert said in measures
+    assert "drill 20261125T101001Z-primary: passed" in section(built(ours), "Course and trend")
+    assert "rto_minutes" not in section(built(ours), "What was found")
+
+
+FIRST = {"host": "db1", "kind": "connection-failure", "what": "the database refuses a login", "caught": {}}
+ENDS = {
+    "host": "app1", "kind": "restart", "what": "{unit} ends by itself ({code}, {status})",
+    "caught": {"unit": "liberty", "code": "killed", "status": "9/KILL"},
+}  # fmt: skip
+
+
+def test_what_an_audit_found_first_is_told_in_the_readers_language(ours: Estate) -> None:
+    opened(ours)
+    for first in (FIRST, ENDS):
+        attach.attach(ours.name, "audit", entries=9, first_error=first, wal={}, attachments=[])
+    english = section(built(ours), "Loss")
+    assert "db1 connection failure: the database refuses a login" in english
+    assert "app1 restart: liberty ends by itself (killed, 9/KILL)" in english
+    with speaking("zh"):
+        chinese = json.dumps(plain(built(ours, "zh").sections), ensure_ascii=False)
+    assert "数据库拒绝" in chinese
+    assert "liberty" in chinese
+    for word in ("refuses a login", "ends by itself"):
+        assert word not in chinese
+
+
+@pytest.mark.parametrize(
+    "odd", ["x", 7, [], {}, {"what": "{a.b} {", "caught": 3}, {"what": "{a}", "caught": {"a": "{b}"}}]
+)
+def test_an_odd_first_error_harms_nobody(ours: Estate, odd: Any) -> None:
+    opened(ours)
+    attach.attach(ours.name, "audit", entries=9, first_error=odd, wal={}, attachments=[])
+    assert "Project-Id-Version" not in section(built(ours, "zh"), "损失")
+
+
+def test_that_it_was_closed_is_said_in_the_readers_language(
+    ours: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(ours)
+    monkeypatch.setenv("RMC_DR_LANG", "en")
+    response.close(ours, "ok")
+    course = section(built(ours, "zh"), "经过与趋势")
+    assert "closed" not in course
+    with speaking("zh"):
+        assert f'"{milestone_word("solved")}"' in course
 
 
 def test_what_nobody_filled_in_is_not_done(ours: Estate) -> None:

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmc_dr.i18n import catalogue, language, speaking
 from rmc_dr.timeline import Happening, Kind, Weight, journal, liberty, loss
 from rmc_dr.timeline.merge import first_error, merged
+from rmc_dr.timeline.rules import of_unit, recognised
 from rmc_dr.timeline.text import LONGEST_LINE, LONGEST_WORDS, clean, decoded, lines
 
 T0 = datetime(2026, 11, 25, 2, 0, tzinfo=UTC)
@@ -233,6 +235,35 @@ def test_hosts_are_put_in_one_order_and_the_same_again_is_counted():
     assert found[0].until == T0 + timedelta(seconds=30)
     assert first_error(found) is found[1]
     assert first_error([]) is None
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        (("sshd",), "Accepted publickey for root from 10.0.0.7 port 22 ssh2"),
+        (("sudo",), "  li : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id"),
+        (("kernel",), "Out of memory: Killed process 7"),
+        (("patroni.service",), "FATAL:  password authentication failed for user"),
+        (("liberty.service",), "java.lang.OutOfMemoryError"),
+    ],
+)
+def test_what_happened_can_be_told_again_in_either_language(lang: str, where: tuple[str, ...], text: str):
+    with speaking(lang):
+        found = recognised(where, text)
+        assert found
+        what = found[2]
+        assert what.text == catalogue(language()).gettext(what.template).format(**what.caught)
+    assert what.template.isascii()
+    assert catalogue("zh_CN").gettext(what.template) != what.template
+
+
+def test_what_systemd_says_can_be_told_again():
+    with speaking("zh"):
+        found = of_unit("liberty.service", "Main process exited, code=killed, status=9/KILL")
+    assert found
+    assert found[2].template == "{unit} ends by itself ({code}, {status})"
+    assert found[2].caught == {"unit": "liberty", "code": "killed", "status": "9/KILL"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.sampled_from("ab"), st.sampled_from("xy")), max_size=30))
