@@ -200,13 +200,13 @@ def pair_state(estate: Estate) -> PairState:
 def given_up(estate: Estate) -> list[GivenUp]:
     """What the restores recorded on this machine have left behind."""
     return [
-        GivenUp(run.run_id, datetime.fromisoformat(moment), run.state.started)
+        GivenUp(run.run_id, datetime.fromisoformat(moment), until)
         for run in runs()
         if run.state.estate == estate.name
         and run.state.plan == restore_database.NAME
-        and run.state.started
         and "lead" in run.state.completed
         and (moment := run.state.about.get("options", {}).get("restore_to", LATEST)) != LATEST
+        and (until := restore_database.frozen_at(run.state))
     ]
 
 

@@ -10,6 +10,7 @@ from rmc_dr.backups import BackupsObservation
 from rmc_dr.errors import Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.gates import PRIMARY_EXISTS
+from rmc_dr.history import RunState
 from rmc_dr.i18n import _
 from rmc_dr.model import HostObservation, PairState, Plan, Reach, Request, Stage
 from rmc_dr.pair import Name
@@ -71,6 +72,17 @@ def _refuse_silent(host: Host, seen: HostObservation) -> None:
             ),
             _("Bring it up first, or rebuild it: docs/runbooks/rebuild-dbserver.md."),
         )
+
+
+def frozen_at(state: RunState) -> datetime | None:
+    """When writes had stopped for a restore, by the primary's own clock: users write on long after it began.
+
+    Where no primary was left to say it, when its stage `safety` began; None for a restore without either.
+    """
+    said = state.facts.get(state.target, {}).get("flush", {}).get("time")
+    if said:
+        return datetime.fromisoformat(said)
+    return state.stage("safety").started or state.started
 
 
 def refuse_given_up(moment: Moment, earlier: Sequence[GivenUp]) -> None:
