@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -17,8 +18,9 @@ DOCUMENTATION = r"""
 module: scratch_tree
 short_description: Make or remove the scratch of a verification, or of an inspection
 description:
-  - C(sweep) ends every process of the slice, then removes the folder. C(prepare) does the same with what a
-    killed one left, and makes an empty tree.
+  - C(sweep) ends every process of the slice, then removes the folder. C(prepare) does the same with what is
+    there of an earlier one, and makes an empty tree; where that would not give the room that is needed, nothing
+    is removed.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
@@ -32,6 +34,7 @@ NAMED = Path("/etc/rmc-dr/verification/host")
 THERE = "active,activating,deactivating,failed"
 STOP_SECONDS = 300
 GIB = 1024**3
+BLOCK = 512  # bytes of one of st_blocks, whatever the filesystem's own
 # Folder -> owner and mode; the applications' server writes below its own.
 TREE = {
     "data": ("postgres", 0o700),
@@ -104,13 +107,42 @@ def make(folder: Path, side: str) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
+def taken(folder: Path) -> int:
+    """Bytes that the folder's files take on its disk, each file once; what goes meanwhile is left out."""
+    blocks = {}
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                seen = os.lstat(os.path.join(where, name))
+                blocks[seen.st_dev, seen.st_ino] = seen.st_blocks
+    return sum(blocks.values()) * BLOCK
+
+
 def room(folder: Path, needed: int) -> dict:
+    """Whether there is room once what is there of an earlier one is gone."""
     free = shutil.disk_usage(folder.parent).free
+    freed = taken(folder) if folder.exists() else 0
     detail = f"{free / GIB:.1f} GiB are free in {folder.parent}, {needed / GIB:.1f} are needed"
+    if freed:
+        detail += f"; {freed / GIB:.1f} more with the earlier one removed"
+    free += freed
     beside = [path for path in map(Path, SIDES.values()) if path != folder and path.exists()]
     if free < needed and beside:
         detail += f"; {beside[0]} takes some, too"
     return finding("room", free >= needed, detail, () if free >= needed else (str(folder.parent),))
+
+
+def work(do: str, folder: Path, side: str, needed: int) -> dict:
+    """What was done, as findings; ``stop`` where there is no room, and nothing was removed then."""
+    if do == "sweep":
+        removed = ", ".join(sweep(folder, side)) or "nothing was there"
+        return {"checks": [finding("sweep", True, f"removed: {removed}")], "stop": False, "left": []}
+    check = room(folder, needed)
+    if not check["green"]:
+        return {"checks": [check], "stop": True, "left": []}
+    found = sweep(folder, side)
+    make(folder, side)
+    return {"checks": [check], "stop": False, "left": found}
 
 
 def main() -> None:
@@ -127,23 +159,12 @@ def main() -> None:
     folder, side = Path(given["folder"]), given["side"]
     try:
         prove(folder, given["host"])
-        found = sweep(folder, side)
-        if given["do"] == "sweep":
-            checks, stop = (
-                [finding("sweep", True, f"removed: {', '.join(found) or 'nothing was there'}")],
-                False,
-            )
-        else:
-            checks = [room(folder, given["room_bytes"])]
-            stop = not checks[0]["green"]
-            if not stop:
-                make(folder, side)
+        found = work(given["do"], folder, side, given["room_bytes"])
     except Wrong as reason:
         module.fail_json(msg=str(reason), refused=reason.refused)
     except (OSError, KeyError, subprocess.SubprocessError) as problem:
         module.fail_json(msg=f"The scratch: {problem}")
-    left_before = found if given["do"] == "prepare" else []
-    module.exit_json(changed=True, found={"checks": checks, "stop": stop, "left": left_before})
+    module.exit_json(changed=not found["stop"], found=found)
 
 
 if __name__ == "__main__":
