@@ -18,6 +18,7 @@ from rmc_dr import backup_record, content, ssh, target_lock
 from rmc_dr.backup import one_at_a_time
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation
+from rmc_dr.backups.forecast import room_for
 from rmc_dr.errors import Error, Interrupted, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.exclusive import canceled_by_signal, lock_name
@@ -27,7 +28,6 @@ from rmc_dr.observe.inspection import FOLDER, Inspection, observe_inspection
 from rmc_dr.plans.moment import Moment
 from rmc_dr.plans.table import refuse_unknown_database
 from rmc_dr.runner import OnEvent, Outcome, end_leftovers, run_playbook
-from rmc_dr.verify_plan import room_for
 
 
 @dataclass(frozen=True)

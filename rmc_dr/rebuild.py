@@ -19,10 +19,12 @@ from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.kit.manifest import Manifest
 from rmc_dr.model import Check, PairState, Plan, Request, Stage
+from rmc_dr.observe.backups import observe_lineage
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.observe.repository import observe_store
+from rmc_dr.observe.room import observe_room
 from rmc_dr.pair import Role, verdict
 from rmc_dr.plans import (
     read_stages,
@@ -38,13 +40,13 @@ from rmc_dr.plans.moment import LATEST
 from rmc_dr.plans.restore_database import GivenUp
 from rmc_dr.record import Event, Journal, RunSummary, local_lock, new_run_id, newest_run, read, runs
 from rmc_dr.runner import end_leftovers
+from rmc_dr.speed import database_speed
 from rmc_dr.verify import verify
 
 Listener = Callable[[Event], None]
 RULES = {
     rebuild_appserver.NAME: (rebuild_appserver.GROUP, rebuild_appserver.decide),
     rebuild_dbserver.NAME: (rebuild_dbserver.GROUP, rebuild_dbserver.decide),
-    restore_database.NAME: (restore_database.GROUP, restore_database.decide),
 }
 
 
@@ -55,6 +57,8 @@ def make_plan(estate: Estate, request: Request) -> Plan:
             estate.host(name)
     if request.plan in rebuild_estate.GROUPS:
         return _plan_of_many(estate, request)
+    if request.plan == restore_database.NAME:
+        return _plan_of_restore(estate, request)
     group, decide = RULES[request.plan]
     host = member(estate, request.target, group)
     refuse_shared_identity(estate, host)
@@ -74,6 +78,24 @@ def _plan_of_many(estate: Estate, request: Request) -> Plan:
         )
         return rebuild_estate.decide(
             estate, _stages(estate, request), request, seen, pair.result(), stored.result()
+        )
+
+
+def _plan_of_restore(estate: Estate, request: Request) -> Plan:
+    host = member(estate, request.target, restore_database.GROUP)
+    refuse_shared_identity(estate, host)
+    hosts = estate.group(restore_database.GROUP)
+    with ThreadPoolExecutor(len(hosts) + 4) as pool:
+        seen, pair = pool.submit(observe_host, estate, host), pool.submit(pair_state, estate)
+        stored, lineage = pool.submit(observe_store, estate), pool.submit(observe_lineage, estate)
+        rooms = dict(
+            zip((one.name for one in hosts), pool.map(partial(observe_room, estate), hosts), strict=True)
+        )
+        sources = restore_database.Sources(
+            replace(stored.result(), lineage=lineage.result()), database_speed(estate.name), rooms
+        )
+        return restore_database.decide(
+            estate, _stages(estate, request), request, seen.result(), pair.result(), sources
         )
 
 

@@ -46,6 +46,12 @@ restore.add_command(table)
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
 @click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
+@click.option(
+    "--unprotected",
+    metavar="REASON",
+    callback=a_reason,
+    help=_("Leave the other host stopped, as the safety copy, where it has no room; the reason is recorded."),
+)
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
@@ -59,15 +65,12 @@ def database(
     as_json: bool,
     **options: Any,
 ) -> None:
-    from dataclasses import replace
     from datetime import UTC, datetime
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
     from rmc_dr.cli.restore_beside import inspect
-    from rmc_dr.observe.backups import observe_lineage
-    from rmc_dr.observe.repository import observe_store
     from rmc_dr.plans.moment import parse
-    from rmc_dr.plans.restore_database import choose_backup, refuse_given_up
+    from rmc_dr.plans.restore_database import refuse_given_up
     from rmc_dr.rebuild import given_up
 
     if only_inspect:
@@ -75,12 +78,10 @@ def database(
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
-    stored = replace(observe_store(estate), lineage=observe_lineage(estate))
-    label = choose_backup(to, label, stored, beside=only_inspect)
     if only_inspect:
         context.json = as_json or context.json
         chosen = {name: options[name] for name in ("plan_only", "yes", "break_lock")}
-        inspect(context, to, label, stored, **chosen)
+        inspect(context, to, label, **chosen)
         return
     target = _primary(context) if host is None else host
     rebuild_by_plan(
@@ -95,13 +96,15 @@ def database(
     )
 
 
-def _refuse_what_inspects_nothing(host: str | None, accept_expired_kit: str | None, **_others: Any) -> None:
+def _refuse_what_inspects_nothing(
+    host: str | None, accept_expired_kit: str | None, unprotected: str | None, **_others: Any
+) -> None:
     from rmc_dr.errors import BadInput
 
-    if host or accept_expired_kit:
+    if host or accept_expired_kit or unprotected:
         raise BadInput(
             "inspect-what",
-            _("--on and --accept-expired-kit have no meaning with --inspect."),
+            _("--on, --unprotected and --accept-expired-kit have no meaning with --inspect."),
             _("An inspection always stands on the verification host, and needs no kit."),
         )
 

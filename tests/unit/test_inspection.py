@@ -343,9 +343,10 @@ def test_release_lists_and_removes_what_stands(
 def test_an_inspection_takes_no_word_of_a_restore(estate: Estate) -> None:
     context = Context()
     context._estate = estate
-    said = CliRunner().invoke(restore, ["database", "--inspect", "--on", "db1"], obj=context)
-    assert isinstance(said.exception, BadInput)
-    assert said.exception.code == "inspect-what"
+    for words in (["--on", "db1"], ["--unprotected", "no room"], ["--accept-expired-kit", "agreed"]):
+        said = CliRunner().invoke(restore, ["database", "--inspect", *words], obj=context)
+        assert isinstance(said.exception, BadInput)
+        assert said.exception.code == "inspect-what"
 
 
 def test_the_commands_end_with_what_can_be_done_next(
