@@ -190,8 +190,7 @@ def _look(run: Run, checks: Sequence[Check]) -> list[gates.Look]:
 def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:
     """What a stage's playbook is told of the request."""
     options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
-    # The reasons themselves are text, and Ansible trusts text as templates. In `reinstall` the old disk's scene is
-    # kept as well.
+    # The reasons themselves are text, and Ansible trusts text as templates. `reinstall` keeps one, too.
     for reason in ("without_files", "skip_preserve", "unprotected"):
         if request.options.get(reason):
             options[reason] = True

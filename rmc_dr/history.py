@@ -31,7 +31,7 @@ class Event:
 class Progress:
     """How far the work in hand is, in bytes; ``total`` is None where nobody knows it.
 
-    ``mono`` is when that was said; ``first_done`` were done at ``first_mono``, when this work was first told of.
+    ``mono`` is when that was said; ``first_done`` were done at ``first_mono``, when it was first told of.
     """
 
     what: str

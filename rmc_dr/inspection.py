@@ -69,8 +69,8 @@ def make_plan(estate: Estate, to: Moment, label: str | None, stored: BackupsObse
 def begin(
     estate: Estate, plan: InspectionPlan, on_event: OnEvent, break_lock: str | None = None
 ) -> Inspection:
-    """Bring it back; what stands then. A failed one is removed again, and one before it stays where nothing of it
-    was touched.
+    """Bring it back; what stands then. A failed one is removed again, and one before it stays where nothing
+    of it was touched.
 
     Raises Locked or Refused before anything is done; Interrupted, and Error where it cannot be brought back.
     """

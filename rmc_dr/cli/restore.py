@@ -123,6 +123,7 @@ def _refuse_what_inspects_nothing(
 )
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
@@ -133,24 +134,28 @@ def files(
     paths: tuple[str, ...],
     plan_only: bool,
     yes: bool,
+    skip_preserve: str | None,
     break_lock: str | None,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from rmc_dr.cli.rebuild import confirm
+    from rmc_dr.cli.rebuild import confirm, listeners
     from rmc_dr.plans.moment import parse
     from rmc_dr.restore_files import plan_files, restore_files
 
     context.json = as_json or context.json
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
+    plans = plan_files(estate, to, paths)
+    if plan_only or not context.json:
+        _show_files(context, plans, paths)
     if plan_only:
-        _show_files(context, plan_files(estate, to, paths), paths)
         return
     confirm(",".join(host.name for host in estate.group("appserver")), yes)
-    done = restore_files(estate, to, paths, _silent, break_lock)
+    told = [] if context.json else listeners(context)
+    done = restore_files(estate, to, paths, told, break_lock, skip_preserve)
     if context.json:
         context.emit([asdict(host) for host in done])
         return
@@ -168,7 +173,7 @@ def files(
 def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[str]) -> None:
     from dataclasses import asdict
 
-    from rmc_dr.words import size
+    from rmc_dr.words import size, spoken_duration
 
     if context.json:
         context.emit([{**asdict(plan), "paths": paths} for plan in plans])
@@ -184,6 +189,18 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
             ),
             markup=False,
         )
+        context.console.print(
+            _(
+                "To fetch all of it should take about {time}, at the speed that the verification of {at} "
+                "measured."
+            ).format(
+                time=spoken_duration(plan.seconds),
+                at=plan.measured.astimezone().strftime("%Y-%m-%d %H:%M %z"),
+            )
+            if plan.measured
+            else _("How long it takes is unknown: no verification has measured it."),
+            markup=False,
+        )
     if paths:
         context.console.print(
             _("Of it only: {paths}; how many files that is, is not known yet.").format(
@@ -193,6 +210,12 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
         )
     context.console.print(
         _("How many are missing or differ is unknown until they are compared; what differs is kept beside.")
+    )
+    context.console.print(
+        _(
+            "Users work on while it is fetched, and while missing files come back; only where a file differs "
+            "the applications are stopped until it is replaced."
+        )
     )
 
 

@@ -46,8 +46,8 @@ def read_stages(playbook: Path) -> tuple[Stage, ...]:
 
 
 def wanted(stages: tuple[Stage, ...], request: Request) -> tuple[Stage, ...]:
-    """The stages without those that the operator gave a reason to leave out: the one that keeps the scene, and
-    the one that makes the other database host the standby."""
+    """The stages without those that the operator gave a reason to leave out: the one that keeps the scene,
+    and the one that makes the other database host the standby."""
     left_out = {name for option, name in LEFT_OUT.items() if request.options.get(option)}
     return tuple(stage for stage in stages if stage.name not in left_out)
 

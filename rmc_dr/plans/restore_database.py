@@ -85,7 +85,8 @@ def needed_room(moment: Moment, backup: DatabaseBackup | None, here: DataRoom | 
     sizes = [backup.size] if backup else []
     if here and (moment.time is None or not backup):
         sizes.append(here.data)
-    return room_for(max(sizes)) if sizes and max(sizes) else 0
+    largest = max(sizes, default=0)
+    return room_for(largest) if largest else 0
 
 
 def _refuse_short(
@@ -264,7 +265,8 @@ def _restores(label: str | None, backup: DatabaseBackup | None, speed: Speed | N
     if speed is None or seconds is None:
         return began, _("How long it takes is unknown: no verification has measured it")
     return began, _(
-        "Copy and recovery should take about {minutes} min, at the speed that the verification of {at} measured"
+        "Copy and recovery should take about {minutes} min, at the speed that the verification of {at} "
+        "measured"
     ).format(minutes=max(1, round(seconds / 60)), at=_minute(speed.at))
 
 

@@ -16,8 +16,8 @@ from rmc_dr.backups.forecast import DataRoom, room_for, speed_of
 from rmc_dr.engine import resume_index, stage_variables
 from rmc_dr.errors import Refused
 from rmc_dr.model import HostObservation, PairState, Reach, Request
-from rmc_dr.pair import Name
 from rmc_dr.observe import room
+from rmc_dr.pair import Name
 from rmc_dr.plans import read_stages, wanted
 from rmc_dr.plans.moment import Moment
 from rmc_dr.plans.restore_database import (

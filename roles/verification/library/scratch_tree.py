@@ -19,8 +19,8 @@ module: scratch_tree
 short_description: Make or remove the scratch of a verification, or of an inspection
 description:
   - C(sweep) ends every process of the slice, then removes the folder. C(prepare) does the same with what is
-    there of an earlier one, and makes an empty tree; where that would not give the room that is needed, nothing
-    is removed.
+    there of an earlier one, and makes an empty tree; where that would not give the room that is needed,
+    nothing is removed.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
@@ -113,7 +113,7 @@ def taken(folder: Path) -> int:
     for where, folders, files in os.walk(folder):
         for name in (*folders, *files):
             with contextlib.suppress(FileNotFoundError):
-                seen = os.lstat(os.path.join(where, name))
+                seen = (Path(where) / name).lstat()
                 blocks[seen.st_dev, seen.st_ino] = seen.st_blocks
     return sum(blocks.values()) * BLOCK
 
