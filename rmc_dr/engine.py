@@ -21,7 +21,7 @@ from rmc_dr.runner import Outcome, run_playbook
 
 STAGE_VARIABLES = (
     "wipe_data", "fence_method", "replace_healthy", "restore_on", "restore_to", "restore_set",
-    "spare_running",
+    "restore_room", "spare_running",
 )  # fmt: skip
 PROVING_STAGE = "verify"
 CHANGES_NOTHING = ("preserve", "living")
@@ -190,12 +190,10 @@ def _look(run: Run, checks: Sequence[Check]) -> list[gates.Look]:
 def stage_variables(request: Request, stage: Stage) -> dict[str, Any]:
     """What a stage's playbook is told of the request."""
     options = {key: request.options[key] for key in STAGE_VARIABLES if request.options.get(key)}
-    if request.options.get(
-        "without_files"
-    ):  # the reason itself is text, and Ansible trusts text as templates
-        options["without_files"] = True
-    if request.options.get("skip_preserve"):  # in `reinstall` the old disk is kept as well
-        options["skip_preserve"] = True
+    # The reasons themselves are text, and Ansible trusts text as templates. `reinstall` keeps one, too.
+    for reason in ("without_files", "skip_preserve", "unprotected"):
+        if request.options.get(reason):
+            options[reason] = True
     return {"target": stage.target or request.target, **options}
 
 

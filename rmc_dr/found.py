@@ -36,6 +36,7 @@ SENTENCES = (
     N_("it gave something else than one number, truth value or time"),
     N_("{free} GiB are free in {place}, {needed} are needed"),
     N_("{free} GiB are free in {place}, {needed} are needed; {beside} takes some, too"),
+    N_("{free} GiB are free in {place}, {freed} more without the earlier one, {needed} are needed"),
     N_("removed: {what}"),
     N_("nothing was there to remove"),
     N_("{app}: {listed} listed, {held} in the snapshot, {compared} compared by hash"),

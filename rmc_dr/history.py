@@ -29,11 +29,29 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the work in hand is, in bytes; ``total`` is None where nobody knows it."""
+    """How far the work in hand is, in bytes; ``total`` is None where nobody knows it.
+
+    ``mono`` is when that was said; ``first_done`` were done at ``first_mono``, when it was first told of.
+    """
 
     what: str
     done: int
     total: int | None
+    mono: float = 0.0
+    first_done: int = 0
+    first_mono: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second since it was first told of; None while that cannot be told."""
+        seconds, count = self.mono - self.first_mono, self.done - self.first_done
+        return count / seconds if seconds > 0 and count > 0 else None
+
+    def left_seconds(self, rate: float | None) -> float | None:
+        """What is left at so many bytes a second; None where that cannot be told."""
+        if not rate or self.total is None:
+            return None
+        return max(0, self.total - self.done) / rate
 
 
 @dataclass(frozen=True)
@@ -284,10 +302,12 @@ def _task(state: RunState, event: Event) -> RunState:
 
 def _progress(state: RunState, event: Event) -> RunState:
     total = event.get("total")
-    what = str(event.get("what", ""))
-    return replace(
-        state, progress=Progress(what, int(event.get("done", 0)), None if total is None else int(total))
-    )
+    what, done = str(event.get("what", "")), int(event.get("done", 0))
+    first, first_mono = done, event.mono
+    if (before := state.progress) and before.what == what and before.done <= done:
+        first, first_mono = before.first_done, before.first_mono
+    told = Progress(what, done, None if total is None else int(total), event.mono, first, first_mono)
+    return replace(state, progress=told)
 
 
 def _gate(state: RunState, event: Event) -> RunState:

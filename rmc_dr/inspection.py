@@ -18,6 +18,7 @@ from rmc_dr import backup_record, content, ssh, target_lock
 from rmc_dr.backup import one_at_a_time
 from rmc_dr.backup_record import Entry
 from rmc_dr.backups import BackupsObservation
+from rmc_dr.backups.forecast import room_for
 from rmc_dr.errors import Error, Interrupted, Refused
 from rmc_dr.estate import Estate, Host
 from rmc_dr.exclusive import canceled_by_signal, lock_name
@@ -27,7 +28,6 @@ from rmc_dr.observe.inspection import FOLDER, Inspection, observe_inspection
 from rmc_dr.plans.moment import Moment
 from rmc_dr.plans.table import refuse_unknown_database
 from rmc_dr.runner import OnEvent, Outcome, end_leftovers, run_playbook
-from rmc_dr.verify_plan import room_for
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def make_plan(estate: Estate, to: Moment, label: str | None, stored: BackupsObse
 def begin(
     estate: Estate, plan: InspectionPlan, on_event: OnEvent, break_lock: str | None = None
 ) -> Inspection:
-    """Bring it back; what stands then. A failed one is removed again.
+    """Bring it back; what stands then. A failed one is removed again, and one before it stays where nothing
+    of it was touched.
 
     Raises Locked or Refused before anything is done; Interrupted, and Error where it cannot be brought back.
     """
@@ -91,9 +92,10 @@ def begin(
             canceled=canceled,
             run_id=_mark(estate),
         )
-        if outcome.status != "ok":
-            _remove(estate, on_event)
         seen = observe_inspection(estate)
+        kept = outcome.status != "ok" and plan.replaces is not None and _same(plan.replaces, seen)
+        if outcome.status != "ok" and not kept:
+            _remove(estate, on_event)
         stands = outcome.status == "ok" and seen is not None and seen.state == "stands"
         about = {"label": seen.label} if stands and seen else {"failed": [_said(outcome)]}
         entry = Entry("inspect", started, datetime.now(UTC), stands, str(plan.to), host.name, about)
@@ -103,6 +105,17 @@ def begin(
             "interrupted",
             _("The inspection was stopped; what it had brought back is removed."),
             _("Nothing but the verification host was touched. Give the command again."),
+        )
+    if kept:
+        raise Error(
+            "not-inspected",
+            _("The backup could not be brought back: {said}. The inspection before stands untouched.").format(
+                said=_said(outcome).rstrip(".")
+            ),
+            _(
+                "Mend what the sentence names; where it is room, on {host}, or remove that inspection by "
+                "`rmc-dr restore release`. Then give the command again."
+            ).format(host=plan.host),
         )
     if not stands or seen is None:
         raise Error(
@@ -187,6 +200,11 @@ def _refuse_unknown_one(seen: Inspection, plan: InspectionPlan) -> None:
             _("An inspection that began meanwhile stands on {host}.").format(host=seen.host),
             _("Speak to whoever made it, or give the command again."),
         )
+
+
+def _same(before: Inspection, seen: Inspection | None) -> bool:
+    """Whether the one that should have been replaced still stands: the playbook had ended before that."""
+    return seen is not None and seen.state == "stands" and seen.made == before.made
 
 
 @contextmanager

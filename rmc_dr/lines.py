@@ -103,9 +103,14 @@ class _Restored(_Fields):
     backup: str
 
 
+class _Flushed(_Fields):
+    time: Moment = ""
+
+
 class _HostFacts(_Fields):
     attachments: dict[str, _Attachments] = {}
     restore: _Restored | None = None
+    flush: _Flushed | None = None
 
 
 class _Facts(_Fields):

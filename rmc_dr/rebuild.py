@@ -19,11 +19,13 @@ from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
 from rmc_dr.kit.manifest import Manifest
 from rmc_dr.model import Check, HostObservation, PairState, Plan, Reach, Request, Stage
+from rmc_dr.observe.backups import observe_lineage
 from rmc_dr.observe.hosts import observe_host
 from rmc_dr.observe.inspection import observe_inspection
 from rmc_dr.observe.pair import observe_pair
 from rmc_dr.observe.postgres import hold_estate_lock
 from rmc_dr.observe.repository import observe_store
+from rmc_dr.observe.room import observe_room
 from rmc_dr.pair import Role, verdict
 from rmc_dr.plans import (
     read_stages,
@@ -51,13 +53,13 @@ from rmc_dr.record import (
     runs,
 )
 from rmc_dr.runner import end_leftovers
+from rmc_dr.speed import database_speed
 from rmc_dr.verify import verify
 
 Listener = Callable[[Event], None]
 RULES = {
     rebuild_appserver.NAME: (rebuild_appserver.GROUP, rebuild_appserver.decide),
     rebuild_dbserver.NAME: (rebuild_dbserver.GROUP, rebuild_dbserver.decide),
-    restore_database.NAME: (restore_database.GROUP, restore_database.decide),
 }
 # What is asked of the estate, and of the verification host after it.
 FOR_VERIFIER = ("accept_expired_kit", "skip_preserve", "break_lock", "replace_healthy")
@@ -72,6 +74,8 @@ def make_plan(estate: Estate, request: Request) -> Plan:
         return _plan_of_many(estate, request)
     if request.plan == rebuild_verifier.NAME:
         return _plan_of_verifier(estate, request)
+    if request.plan == restore_database.NAME:
+        return _plan_of_restore(estate, request)
     group, decide = RULES[request.plan]
     host = member(estate, request.target, group)
     refuse_shared_identity(estate, host)
@@ -143,6 +147,24 @@ def start_verifier(estate: Estate, before: Request, listeners: Sequence[Listener
 def request_of(run_id: str, given: Mapping[str, str]) -> Request:
     """What a run was asked for, and what was given when it went on."""
     return _request(RunState.of(read(find(run_id))), given)
+
+
+def _plan_of_restore(estate: Estate, request: Request) -> Plan:
+    host = member(estate, request.target, restore_database.GROUP)
+    refuse_shared_identity(estate, host)
+    hosts = estate.group(restore_database.GROUP)
+    with ThreadPoolExecutor(len(hosts) + 4) as pool:
+        seen, pair = pool.submit(observe_host, estate, host), pool.submit(pair_state, estate)
+        stored, lineage = pool.submit(observe_store, estate), pool.submit(observe_lineage, estate)
+        rooms = dict(
+            zip((one.name for one in hosts), pool.map(partial(observe_room, estate), hosts), strict=True)
+        )
+        sources = restore_database.Sources(
+            replace(stored.result(), lineage=lineage.result()), database_speed(estate.name), rooms
+        )
+        return restore_database.decide(
+            estate, _stages(estate, request), request, seen.result(), pair.result(), sources
+        )
 
 
 def _stages(estate: Estate, request: Request) -> tuple[Stage, ...]:
@@ -268,13 +290,13 @@ def pair_state(estate: Estate) -> PairState:
 def given_up(estate: Estate) -> list[GivenUp]:
     """What the restores recorded on this machine have left behind."""
     return [
-        GivenUp(run.run_id, datetime.fromisoformat(moment), run.state.started)
+        GivenUp(run.run_id, datetime.fromisoformat(moment), until)
         for run in runs()
         if run.state.estate == estate.name
         and run.state.plan == restore_database.NAME
-        and run.state.started
         and "lead" in run.state.completed
         and (moment := run.state.about.get("options", {}).get("restore_to", LATEST)) != LATEST
+        and (until := restore_database.frozen_at(run.state))
     ]
 
 

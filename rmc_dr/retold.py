@@ -19,6 +19,12 @@ SENTENCES = (
     "The database from the backup {label} of {taken}",
     "and what was archived since, up to {wal}, which was stored at {time}",
     "but the archive has a gap: nothing behind {wal} comes back",
+    "From the backup {label} of {taken}, {size}",
+    "From the backup {label}; the store did not tell more of it",
+    "From the backup that pgBackRest chooses; the store did not answer",
+    "How long it takes is unknown: the backup's size was not told",
+    "How long it takes is unknown: no verification has measured it",
+    "Copy and recovery should take about {minutes} min, at the speed that the verification of {at} measured",
 )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from rmc_dr import backup_record
 from rmc_dr.backups import BackupsObservation, DatabaseBackup
 from rmc_dr.backups.archive import place
+from rmc_dr.backups.forecast import ROOM_BYTES, room_for
 from rmc_dr.backups.rotation import due, overdue
 from rmc_dr.errors import Error
 from rmc_dr.estate import Estate
@@ -19,8 +20,6 @@ from rmc_dr.i18n import _
 Scope = Literal["night", "database", "files", "full"]
 PARTS = 28  # restic sorts its packs into so many parts by their names
 FOLDER = 16  # digits of a segment's name that are the folder's
-ROOM_FACTOR = 1.2
-ROOM_BYTES = 2**30  # for WAL, the sample of files and the applications
 LABEL = re.compile(r"[0-9]{8}-[0-9]{6}F(_[0-9]{8}-[0-9]{6}[DI])?")
 ARCHIVE = re.compile(r"[0-9.]+-[0-9]+")
 WAL, PACKS = "wal ", "packs "
@@ -98,11 +97,6 @@ def make_plan(estate: Estate, scope: Scope, seen: BackupsObservation) -> Reading
         room_bytes=room_for(newest.size if chain and newest else 0),
         late=late,
     )
-
-
-def room_for(size: int) -> int:
-    """Room in bytes that a restored copy of a database of ``size`` bytes needs."""
-    return round(size * ROOM_FACTOR) + ROOM_BYTES
 
 
 def _chain(backup: DatabaseBackup) -> tuple[str, ...]:

@@ -221,14 +221,20 @@ def _progress(progress: Progress, rate: Rate) -> Table:
     told = size(progress.done)
     speed = rate.per_second()
     if progress.total:
-        told = _("{done} of {total} ({percent:.0f} %)").format(
-            done=told, total=size(progress.total), percent=100 * progress.done / progress.total
-        )
+        told = how_far(progress.done, progress.total)
     if speed:
         told += f"  {size(speed)}/s"
+    if (left := progress.left_seconds(speed)) is not None:
+        told += "  " + _("{left} left").format(left=duration(left))
     bar = ProgressBar(total=progress.total, completed=progress.done, width=32, pulse=progress.total is None)
     row.add_row(Text("   "), bar, Text(told))
     return row
+
+
+def how_far(done: int, total: int) -> str:
+    return _("{done} of {total} ({percent:.0f} %)").format(
+        done=size(done), total=size(total), percent=100 * done / total
+    )
 
 
 def tell(event: Event, before: RunState) -> str | None:
@@ -298,12 +304,13 @@ def _tell_check(event: Event, _before: RunState) -> str:
     return f"  {passed}: {event.get('name', '')} {event.get('detail', '')}"
 
 
-def _tell_progress(event: Event, _before: RunState) -> str:
-    done, total = int(event.get("done", 0)), event.get("total")
-    if not total:
-        return f"  {size(done)}"
-    told = _("{done} of {total} ({percent:.0f} %)")
-    return "  " + told.format(done=size(done), total=size(int(total)), percent=100 * done / int(total))
+def _tell_progress(event: Event, before: RunState) -> str:
+    progress = before.after(event).progress
+    if progress is None or not progress.total:
+        return f"  {size(int(event.get('done', 0)))}"
+    told = "  " + how_far(progress.done, progress.total)
+    left = progress.left_seconds(progress.rate)
+    return told if left is None else f"{told}, " + _("{left} left").format(left=duration(left))
 
 
 def _tell_finished(event: Event, _before: RunState) -> str:

@@ -151,7 +151,11 @@ def host_names(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
 
 def teller(context: Context) -> Callable[..., None]:
     """Tells a playbook's events as lines; silent where JSON is wanted."""
-    from rmc_dr.words import size, stage_title
+    from rmc_dr.history import Progress
+    from rmc_dr.view import Rate
+    from rmc_dr.words import duration, size, stage_title
+
+    rate = Rate()
 
     if not context.json and (line := context.incident_line()):
         context.console.print(line, markup=False, style="bold")
@@ -167,11 +171,14 @@ def teller(context: Context) -> Callable[..., None]:
             context.console.print(f"  {printable(fields['text'])}", markup=False)
         elif event == "progress":
             done, total = fields["done"], fields["total"]
-            context.console.print(
-                _("  {done} of {total} ({percent:.0f} %)").format(
-                    done=size(done), total=size(total), percent=100 * done / total
-                )
+            rate.add(time.monotonic(), done)
+            told = _("  {done} of {total} ({percent:.0f} %)").format(
+                done=size(done), total=size(total), percent=100 * done / total
             )
+            left = Progress("", done, total).left_seconds(rate.per_second())
+            if left is not None:
+                told += "  " + _("{left} left").format(left=duration(left))
+            context.console.print(told)
 
     return tell
 

@@ -46,6 +46,12 @@ restore.add_command(table)
 @click.option("--yes", is_flag=True, help=_("Do not ask for the host's name (for automation)."))
 @click.option("--accept-expired-kit", metavar="REASON", callback=a_reason, help=EXPIRED_HELP)
 @click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
+@click.option(
+    "--unprotected",
+    metavar="REASON",
+    callback=a_reason,
+    help=_("Leave the other host stopped, as the safety copy, where it has no room; the reason is recorded."),
+)
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print the plan, or the events of the run, as JSON."))
 @pass_context
@@ -59,15 +65,12 @@ def database(
     as_json: bool,
     **options: Any,
 ) -> None:
-    from dataclasses import replace
     from datetime import UTC, datetime
 
     from rmc_dr.cli.rebuild import rebuild_by_plan
     from rmc_dr.cli.restore_beside import inspect
-    from rmc_dr.observe.backups import observe_lineage
-    from rmc_dr.observe.repository import observe_store
     from rmc_dr.plans.moment import parse
-    from rmc_dr.plans.restore_database import choose_backup, refuse_given_up
+    from rmc_dr.plans.restore_database import refuse_given_up
     from rmc_dr.rebuild import given_up
 
     if only_inspect:
@@ -75,12 +78,10 @@ def database(
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
     refuse_given_up(to, given_up(estate))
-    stored = replace(observe_store(estate), lineage=observe_lineage(estate))
-    label = choose_backup(to, label, stored, beside=only_inspect)
     if only_inspect:
         context.json = as_json or context.json
         chosen = {name: options[name] for name in ("plan_only", "yes", "break_lock")}
-        inspect(context, to, label, stored, **chosen)
+        inspect(context, to, label, **chosen)
         return
     target = _primary(context) if host is None else host
     rebuild_by_plan(
@@ -95,13 +96,15 @@ def database(
     )
 
 
-def _refuse_what_inspects_nothing(host: str | None, accept_expired_kit: str | None, **_others: Any) -> None:
+def _refuse_what_inspects_nothing(
+    host: str | None, accept_expired_kit: str | None, unprotected: str | None, **_others: Any
+) -> None:
     from rmc_dr.errors import BadInput
 
-    if host or accept_expired_kit:
+    if host or accept_expired_kit or unprotected:
         raise BadInput(
             "inspect-what",
-            _("--on and --accept-expired-kit have no meaning with --inspect."),
+            _("--on, --unprotected and --accept-expired-kit have no meaning with --inspect."),
             _("An inspection always stands on the verification host, and needs no kit."),
         )
 
@@ -120,6 +123,7 @@ def _refuse_what_inspects_nothing(host: str | None, accept_expired_kit: str | No
 )
 @click.option("--plan", "plan_only", is_flag=True, help=_("Print what would be done and change nothing."))
 @click.option("--yes", is_flag=True, help=_("Do not ask (for automation)."))
+@click.option("--skip-preserve", metavar="REASON", callback=a_reason, help=SKIP_PRESERVE_HELP)
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help=_("Print JSON for machines."))
 @pass_context
@@ -130,24 +134,28 @@ def files(
     paths: tuple[str, ...],
     plan_only: bool,
     yes: bool,
+    skip_preserve: str | None,
     break_lock: str | None,
     as_json: bool,
 ) -> None:
     from dataclasses import asdict
     from datetime import UTC, datetime
 
-    from rmc_dr.cli.rebuild import confirm
+    from rmc_dr.cli.rebuild import confirm, listeners
     from rmc_dr.plans.moment import parse
     from rmc_dr.restore_files import plan_files, restore_files
 
     context.json = as_json or context.json
     estate = context.estate()
     to = parse(moment, estate.config.timezone, datetime.now(UTC))
+    plans = plan_files(estate, to, paths)
+    if plan_only or not context.json:
+        _show_files(context, plans, paths)
     if plan_only:
-        _show_files(context, plan_files(estate, to, paths), paths)
         return
     confirm(",".join(host.name for host in estate.group("appserver")), yes)
-    done = restore_files(estate, to, paths, _silent, break_lock)
+    told = [] if context.json else listeners(context)
+    done = restore_files(estate, to, paths, told, break_lock, skip_preserve)
     if context.json:
         context.emit([asdict(host) for host in done])
         return
@@ -165,7 +173,7 @@ def files(
 def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[str]) -> None:
     from dataclasses import asdict
 
-    from rmc_dr.words import size
+    from rmc_dr.words import size, spoken_duration
 
     if context.json:
         context.emit([{**asdict(plan), "paths": paths} for plan in plans])
@@ -181,6 +189,18 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
             ),
             markup=False,
         )
+        context.console.print(
+            _(
+                "To fetch all of it should take about {time}, at the speed that the verification of {at} "
+                "measured."
+            ).format(
+                time=spoken_duration(plan.seconds),
+                at=plan.measured.astimezone().strftime("%Y-%m-%d %H:%M %z"),
+            )
+            if plan.measured
+            else _("How long it takes is unknown: no verification has measured it."),
+            markup=False,
+        )
     if paths:
         context.console.print(
             _("Of it only: {paths}; how many files that is, is not known yet.").format(
@@ -190,6 +210,12 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
         )
     context.console.print(
         _("How many are missing or differ is unknown until they are compared; what differs is kept beside.")
+    )
+    context.console.print(
+        _(
+            "Users work on while it is fetched, and while missing files come back; only where a file differs "
+            "the applications are stopped until it is replaced."
+        )
     )
 
 

@@ -10,7 +10,6 @@ from rmc_dr.cli.common import Context, break_lock_option, pass_context, teller, 
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
-    from rmc_dr.backups import BackupsObservation
     from rmc_dr.inspection import InspectionPlan
     from rmc_dr.observe.inspection import Inspection
     from rmc_dr.plans.moment import Moment
@@ -20,20 +19,23 @@ def inspect(
     context: Context,
     to: Moment,
     label: str | None,
-    stored: BackupsObservation,
     *,
     plan_only: bool,
     yes: bool,
     break_lock: str | None,
 ) -> None:
     """Bring the backup back on the verification host, and say what can be done with it."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from rmc_dr import inspection as story
     from rmc_dr.cli.rebuild import confirm
-    from rmc_dr.plans.restore_database import refuse_unarchived
+    from rmc_dr.observe.backups import observe_lineage
+    from rmc_dr.observe.repository import observe_store
+    from rmc_dr.plans.restore_database import choose_backup, refuse_unarchived
 
     estate = context.estate()
+    stored = replace(observe_store(estate), lineage=observe_lineage(estate))
+    label = choose_backup(to, label, stored, beside=True)
     refuse_unarchived(to, stored)
     plan = story.make_plan(estate, to, label, stored)
     _show_plan(context, plan, plan_only)

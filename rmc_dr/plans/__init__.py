@@ -15,7 +15,7 @@ from rmc_dr.estate import Estate
 from rmc_dr.i18n import _
 from rmc_dr.model import Request, Stage
 
-PRESERVE = "preserve"
+LEFT_OUT = {"skip_preserve": "preserve", "unprotected": "rejoin"}
 
 
 def read_stages(playbook: Path) -> tuple[Stage, ...]:
@@ -46,10 +46,10 @@ def read_stages(playbook: Path) -> tuple[Stage, ...]:
 
 
 def wanted(stages: tuple[Stage, ...], request: Request) -> tuple[Stage, ...]:
-    """The stages without the one that keeps the scene, where the operator gave a reason to skip it."""
-    if not request.options.get("skip_preserve"):
-        return stages
-    return tuple(stage for stage in stages if stage.name != PRESERVE)
+    """The stages without those that the operator gave a reason to leave out: the one that keeps the scene,
+    and the one that makes the other database host the standby."""
+    left_out = {name for option, name in LEFT_OUT.items() if request.options.get(option)}
+    return tuple(stage for stage in stages if stage.name not in left_out)
 
 
 def with_hosts(

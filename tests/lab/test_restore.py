@@ -6,9 +6,10 @@ import json
 import signal
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from conftest import Lab, serving
+from conftest import Lab, Said, serving
 from pair import DATA, KILL_PATRONI, RUN, Pair, mend
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
@@ -68,6 +69,82 @@ def test_a_slip_is_undone(pair: Pair):
     assert [copy["host"] for copy in copies] == [pair.standby]
     pair.lab.ok("restore", "release", "--yes")
     assert "before-" not in pair.on(pair.standby, "ls /srv/postgresql/17")
+
+
+def labels(lab: Lab) -> list[str]:
+    """The backups of the database, oldest first."""
+    return [one["label"] for one in json.loads(lab.ok("backup", "list", "--json").out)["database"]]
+
+
+def restored(said: Said, host: str) -> dict[str, Any]:
+    """What the restore published of the host that it brought back."""
+    told = [event["hosts"].get(host, {}) for event in said.events() if event.get("event") == "facts"]
+    [facts] = [facts["restore"] for facts in told if "restore" in facts]
+    return facts
+
+
+def set_aside(pair: Pair) -> list[str]:
+    """The hosts on which data from before stands."""
+    copies = json.loads(pair.lab.ok("restore", "release", "--plan", "--json").out)["copies"]
+    return sorted(copy["host"] for copy in copies)
+
+
+def archived(pair: Pair) -> None:
+    """Wait until everything that is written now is in the archive."""
+    wal = sql(pair, pair.primary, "select pg_walfile_name(pg_switch_wal())")
+    deadline = time.monotonic() + 60
+    while sql(pair, pair.primary, "select coalesce(last_archived_wal, '') from pg_stat_archiver") < wal:
+        assert time.monotonic() < deadline, f"{wal} was not archived"
+        time.sleep(1)
+
+
+def test_the_backup_that_was_named_is_the_one_that_comes_back(pair: Pair):
+    older = labels(pair.lab)[-1]
+    pair.lab.ok("backup", "run", "--database", timeout=600)
+    assert labels(pair.lab)[-1] != older, "without its name the newer one would be taken"
+    moment = slip(pair)
+    words = ["restore", "database", "--to", moment, "--backup", older]
+    plan = pair.lab.ok(*words, "--plan", "--json").events()[0]
+    assert older in plan["restores"][0]
+    said = pair.lab.ok(*words, "--yes", "--json", timeout=1800)
+    assert restored(said, pair.primary)["backup"] == older
+    undone(pair)
+
+
+def test_without_a_primary_a_named_host_is_restored(pair: Pair):
+    """Its data is renamed, for no standby can be asked what it holds."""
+    moment = slip(pair)
+    archived(pair)
+    for host in (pair.standby, pair.primary):
+        pair.on(host, "systemctl stop patroni")
+    pair.until("no-primary")
+    said = pair.lab.run("restore", "database", "--to", moment, "--yes")
+    assert (said.code, "--on HOST" in said.err) == (3, True), said.err
+    time.sleep(5)
+    beyond = datetime.now(UTC).isoformat(timespec="seconds")
+    said = pair.lab.run("restore", "database", "--on", pair.primary, "--to", beyond, "--yes", "--json")
+    assert (said.code, said.events()[-1]["error"]) == (3, "not-archived"), said.err
+    assert "before-" not in pair.on(pair.primary, "ls /srv/postgresql/17"), "it was refused before anything"
+    words = ["restore", "database", "--on", pair.primary, "--to", moment]
+    said = pair.lab.ok(*words, "--yes", "--json", timeout=1800)
+    assert restored(said, pair.primary)["backup"]
+    undone(pair)
+    assert set_aside(pair) == sorted([pair.primary, pair.standby])
+
+
+def test_without_a_standby_in_step_the_primarys_own_data_is_the_safety_copy(pair: Pair):
+    pair.on(pair.standby, "systemctl stop patroni")
+    pair.until("standby-down", "unprotected")
+    moment = slip(pair)
+    said = pair.lab.ok("restore", "database", "--to", moment, "--yes", "--json", timeout=1800)
+    [aside] = [
+        path
+        for event in said.events()
+        if event.get("event") == "facts" and (path := event["hosts"].get(pair.primary, {}).get("safety"))
+    ]
+    assert pair.on(pair.primary, f"cat {aside}/PG_VERSION").strip() == "17"
+    undone(pair)
+    assert set_aside(pair) == sorted([pair.primary, pair.standby])
 
 
 def test_everything_archived_comes_back(pair: Pair):
@@ -139,15 +216,28 @@ def test_files_come_back(healthy: Lab):
     on = ["lab", "exec", "app1", "--", "sh", "-c"]
     healthy.ok(
         *on,
-        f"mkdir -p {folder}; echo one >{folder}/lost; echo two >{folder}/spoiled; chown -R liberty: {folder}",
+        f"mkdir -p {folder}; echo one >{folder}/lost; echo two >{folder}/spoiled; "
+        f"echo x >'{folder}/scan[1].pdf'; echo other >{folder}/scan1.pdf; chown -R liberty: {folder}",
     )
     healthy.ok("backup", "run", "--files", timeout=600)
-    healthy.ok(*on, f"rm {folder}/lost; echo encrypted >{folder}/spoiled; echo new >{folder}/newer")
+    healthy.ok(*on, f"rm {folder}/*; echo encrypted >{folder}/spoiled; echo new >{folder}/newer")
+    said = healthy.run("restore", "files", "--path", "management/prob", "--yes")
+    assert (said.code, "holds nothing at management/prob" in said.err) == (3, True), said.err
+    since = healthy.ok(*on, "systemctl show -p ActiveEnterTimestamp liberty").out
+    words = ["restore", "files", "--path", "management/probe/scan[1].pdf", "--yes", "--json"]
+    assert json.loads(healthy.ok(*words, timeout=600).out)[0]["restored"] == 1, "a name is no pattern"
+    assert healthy.ok(*on, "systemctl show -p ActiveEnterTimestamp liberty").out == since, "users worked on"
+    healthy.ok(*on, f"rm '{folder}/scan[1].pdf'")
     words = ["restore", "files", "--path", "management/probe"]
     [plan] = json.loads(healthy.ok(*words, "--plan", "--json").out)
     assert healthy.ok(*on, f"ls {folder}").out == "newer\nspoiled\n", "a plan changes nothing"
     said = json.loads(healthy.ok(*words, "--yes", "--json", timeout=600).out)
-    assert (said[0]["restored"], said[0]["replaced"]) == (1, 1)
+    assert (said[0]["restored"], said[0]["replaced"]) == (3, 1)
+    assert healthy.ok(*on, "systemctl show -p ActiveEnterTimestamp liberty").out != since, (
+        "nobody could write"
+    )
+    assert serving(healthy)
+    assert "restoring" not in healthy.ok(*on, "ls /srv").out
     assert said[0]["snapshot"] == plan["snapshot"]
     assert healthy.ok(*on, f"cat {folder}/lost {folder}/spoiled {folder}/newer").out == "one\ntwo\nnew\n"
     assert healthy.ok(*on, f"cat {said[0]['aside']}/management/probe/spoiled").out == "encrypted\n"

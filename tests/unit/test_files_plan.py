@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 
-from rmc_dr import backup, restore_files
+from rmc_dr import backup, command, restore_files
 from rmc_dr.backups import BackupsObservation, DatabaseBackup, FileSnapshot
+from rmc_dr.backups.forecast import speed_of
 from rmc_dr.cli import common, main
 from rmc_dr.errors import BadInput, Error, Refused
 from rmc_dr.estate import Estate
@@ -35,9 +36,8 @@ KNOWN = (
 def known(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> Estate:
     monkeypatch.setattr(common.Context, "_estate", estate)
     monkeypatch.setattr(restore_files, "observe_snapshots", lambda _estate: KNOWN)
-    monkeypatch.setattr(
-        restore_files, "run_playbook", lambda *_w, **_o: pytest.fail("a plan changes nothing")
-    )
+    monkeypatch.setattr(command, "run_playbook", lambda *_w, **_o: pytest.fail("a plan changes nothing"))
+    monkeypatch.setattr(restore_files, "files_speed", lambda _estate: None)
     return estate
 
 
@@ -92,6 +92,29 @@ def test_the_plan_says_what_is_known_and_what_is_not(known: Estate) -> None:
     )
 
 
+def test_the_plan_says_how_long_and_who_is_held_up(known: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = call("restore", "files", "--plan").output
+    assert "How long it takes is unknown: no verification has measured it." in said
+    assert "only where a file differs the applications are stopped" in said
+    speed = speed_of({"sample_bytes": 120_000_000, "sample_seconds": 10}, NOON)
+    monkeypatch.setattr(restore_files, "files_speed", lambda _estate: speed)
+    assert "about 1 min 40 s, at the speed that" in call("restore", "files", "--plan").output
+    [plan] = json.loads(call("restore", "files", "--plan", "--json").output)
+    assert plan["seconds"] == 100
+
+
+def test_the_plan_is_shown_before_anybody_confirms(known: Estate) -> None:
+    said = call("restore", "files")
+    assert said.exit_code == 2
+    assert "from snapshot cccc" in said.output
+
+
+def test_a_path_is_no_template(known: Estate) -> None:
+    for path in ("{{ vault }}", "a/{% x %}", "{# y"):
+        with pytest.raises(BadInput):
+            restore_files.plan_files(known, Moment(), [path])
+
+
 def seen(**changes: Any) -> BackupsObservation:
     full, diff = "20261124-010012F", "20261124-010012F_20261125-010009D"
     database = tuple(
@@ -121,7 +144,7 @@ def test_the_list_fits_a_terminal_of_80_columns(
     monkeypatch.setenv("RMC_DR_LANG", language)
     said = listed(estate, monkeypatch, seen())
     entries = [line for line in said.splitlines() if line.startswith("  ")]
-    assert len(entries) == 22
+    assert len(entries) == 23
     assert max(map(cell_len, entries)) <= 80
     for whole in ("20261124-010012F_20261125-010009D", "812.3 GB", "cccc  app1  attachments", "2026-12-24 "):
         assert whole in said

@@ -212,6 +212,7 @@ def test_what_a_record_keeps_is_told_in_both_languages(monkeypatch: pytest.Monke
         "taken": "2026-11-24 01:00:12 UTC",
         "wal": "00000001000000000000000A",
     }
+    values |= {"size": "50.0 GB", "minutes": "9", "at": "2026-11-23 03:00 UTC"}
     for sentence in retold.SENTENCES:
         told = {
             lang: i18n.catalogue(code).gettext(sentence).format(**values)

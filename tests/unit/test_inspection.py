@@ -112,6 +112,20 @@ def test_one_that_failed_is_removed_again(estate: Estate, world: World) -> None:
     assert not next(backup_record.entries(estate.name)).ok
 
 
+def test_the_one_before_stays_where_nothing_of_it_was_touched(estate: Estate, world: World) -> None:
+    said = "3.0 GiB are free in /srv, 9.0 are needed"
+    world.outcomes["restore-inspect.yml"] = Outcome("failed", 1.0, failures=(Failure("verify1", "t", said),))
+    world.there = [STANDS]
+    with pytest.raises(Error, match="The inspection before stands untouched") as failed:
+        inspection.begin(estate, planned(estate), silent)
+    assert (failed.value.code, world.names()) == ("not-inspected", ["restore-inspect.yml"])
+    world.given.clear()
+    world.there = [STANDS, STANDS, replace(STANDS, state="broken")]
+    with pytest.raises(Error, match="Production was not touched"):
+        inspection.begin(estate, planned(estate), silent)
+    assert world.names() == ["restore-inspect.yml", "inspection-release.yml"], "half of it helps nobody"
+
+
 def test_one_that_was_stopped_is_removed_again(estate: Estate, world: World) -> None:
     world.outcomes["restore-inspect.yml"] = Outcome("canceled", 1.0)
     world.there = [ABSENT]
@@ -329,9 +343,10 @@ def test_release_lists_and_removes_what_stands(
 def test_an_inspection_takes_no_word_of_a_restore(estate: Estate) -> None:
     context = Context()
     context._estate = estate
-    said = CliRunner().invoke(restore, ["database", "--inspect", "--on", "db1"], obj=context)
-    assert isinstance(said.exception, BadInput)
-    assert said.exception.code == "inspect-what"
+    for words in (["--on", "db1"], ["--unprotected", "no room"], ["--accept-expired-kit", "agreed"]):
+        said = CliRunner().invoke(restore, ["database", "--inspect", *words], obj=context)
+        assert isinstance(said.exception, BadInput)
+        assert said.exception.code == "inspect-what"
 
 
 def test_the_commands_end_with_what_can_be_done_next(

@@ -84,7 +84,7 @@ ODD: dict[str, tuple[str, ...]] = {
 }
 REASONS = (
     "--reason", "--skip-preserve", "--without-files", "--accept-expired-kit", "--without-consent",
-    "--accept-no-backup", "--consent", "--patches-consent", "cause", "what", "text",
+    "--accept-no-backup", "--consent", "--patches-consent", "--unprotected", "cause", "what", "text",
 )  # fmt: skip
 # A word that is only known to be wrong after a look: at the store, at the pair.
 AFTER_A_LOOK = ("--backup", "group")

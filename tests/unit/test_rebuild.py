@@ -18,7 +18,8 @@ from rmc_dr.errors import BadInput, Locked, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.kit.manifest import Manifest
 from rmc_dr.model import HostObservation, PairState, Plan, Reach, Request
-from rmc_dr.plans import read_stages, wanted
+from rmc_dr.plans import read_stages, restore_database, wanted
+from rmc_dr.plans.moment import Moment
 from rmc_dr.record import RunState, read, run_dir
 
 NOW = datetime.now(UTC)
@@ -203,11 +204,53 @@ def test_a_scene_is_left_only_with_a_reason_that_the_run_keeps(estate: Estate, a
     "plan",
     [
         "rebuild-appserver", "rebuild-dbserver", "rebuild-verifier", "rebuild-estate", "rebuild-pair",
-        "restore-database",
+        "restore-database", "restore-files",
         "stop", "stop-writes", "db-failover", "db-reinit", "db-switchover",
     ],
 )  # fmt: skip
 def test_every_plan_that_stops_or_destroys_keeps_the_scene_first(plan: str) -> None:
     names = [stage.name for stage in read_stages(content.root() / "playbooks" / f"{plan}.yml")]
-    changing = [name for name in names if name not in ("preserve", "living")]
+    changing = [name for name in names if name not in ("preserve", "living", "fetch")]
     assert names.index("preserve") < names.index(changing[0])
+
+
+def recorded(
+    estate: Estate, run_id: str, *facts: dict[str, Any], stages: tuple[str, ...] = ("lead",)
+) -> None:
+    """A restore to 02:30 that got as far as these stages, and what its hosts published."""
+    plan = Plan("restore-database", "db1", read_stages(content.root() / "playbooks" / "restore-database.yml"))
+    request = Request(plan.name, "db1", {"restore_to": "2026-11-24 02:30:00+00:00"})
+    with record.Journal.create(
+        plan, request, run_id=run_id, estate=estate.name, operator="o", secrets=(), listeners=()
+    ) as journal:
+        for said in facts:
+            journal.append("facts", hosts={"db1": said})
+        for name in stages:
+            journal.append("stage-started", name=name)
+            journal.append("stage-finished", name=name, status="ok")
+
+
+def test_what_was_written_until_the_freeze_is_given_up(estate: Estate, state: Path) -> None:
+    """Users write on while the scene is kept: the run's begin is not the end of what it gives up."""
+    frozen = datetime.now(UTC) + timedelta(minutes=3)
+    flushed = {"running": True, "time": frozen.strftime("%Y-%m-%d %H:%M:%S.%f+00")}
+    recorded(estate, "restore-database-1", {"flush": flushed})
+    [gone] = rebuild.given_up(estate)
+    assert (gone.since, gone.until) == (datetime(2026, 11, 24, 2, 30, tzinfo=UTC), frozen)
+    with pytest.raises(Refused) as refused:
+        restore_database.refuse_given_up(Moment(frozen - timedelta(minutes=1)), [gone])
+    assert refused.value.code == "given-up"
+    restore_database.refuse_given_up(Moment(frozen + timedelta(minutes=1)), [gone])
+
+
+def test_where_no_primary_was_left_writes_had_stopped_when_the_safety_copy_was_made(
+    estate: Estate, state: Path
+) -> None:
+    recorded(estate, "restore-database-1", {"flush": {"running": False}}, stages=("safety", "lead"))
+    [gone] = rebuild.given_up(estate)
+    assert gone.until == RunState.of(read(run_dir("restore-database-1"))).stage("safety").started
+
+
+def test_a_restore_that_never_led_has_given_up_nothing(estate: Estate, state: Path) -> None:
+    recorded(estate, "restore-database-1", stages=("safety", "restore"))
+    assert rebuild.given_up(estate) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -247,6 +248,23 @@ def test_room_is_told_before_anything_is_made(tmp_path: Path) -> None:
     assert tree.room(tmp_path / "verify", 1)["green"]
     short = tree.room(tmp_path / "verify", 2**60)
     assert (short["green"], short["objects"]) == (False, [str(tmp_path)])
+
+
+def test_what_stands_is_removed_only_where_that_gives_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, swept = tmp_path / "inspect", []
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "old").write_bytes(b"x" * 2**20)
+    free = 10 * 2**20
+    monkeypatch.setattr(tree.shutil, "disk_usage", lambda _path: SimpleNamespace(free=free))
+    monkeypatch.setattr(tree, "sweep", lambda *_: swept.append("swept") or ["old"])
+    monkeypatch.setattr(tree, "make", lambda *_: swept.append("made"))
+    short = tree.work("prepare", folder, "inspection", free + 2 * 2**20, 60)
+    assert (short["stop"], swept, (folder / "data" / "old").exists()) == (True, [], True)
+    enough = tree.work("prepare", folder, "inspection", free + 2**19, 60)
+    assert (enough["stop"], enough["left"], swept) == (False, ["old"], ["swept", "made"])
+    assert "more without the earlier one" in enough["checks"][0]["detail"]
 
 
 def test_a_module_that_outlived_its_verification_does_nothing_more(

@@ -112,6 +112,44 @@ def test_progress_does_not_flood_a_log() -> None:
     assert len(said.splitlines()) <= 4
 
 
+def copying(*done: int) -> list[Event]:
+    """So many MB of 1 GB, told every ten seconds."""
+    told = [(10.0 * n, "progress", {"done": mb * 10**6, "total": 10**9}) for n, mb in enumerate(done, 1)]
+    return story(BEGIN, (0, "stage-started", {"name": "fence", "budget_minutes": 1}), *told)
+
+
+def test_time_left_is_told_on_the_terminal() -> None:
+    events = copying(100, 200, 300)
+    view = View(Console(file=io.StringIO()))
+    for event in events:
+        view.update(event)
+    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system=None)
+    console.print(picture(RunState.of(events), 0, view._rate))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "300.0 MB of 1.0 GB (30 %)  10.0 MB/s  1:10 left" in said
+
+
+def told(events: list[Event]) -> str | None:
+    return tell(events[-1], RunState.of(events[:-1]))
+
+
+def test_time_left_is_told_in_a_log() -> None:
+    assert (said := told(copying(100, 200, 300)))
+    assert said.endswith("300.0 MB of 1.0 GB (30 %), 1:10 left")
+    assert (said := told(copying(1000)))
+    assert said.endswith("(100 %)"), "one word tells no speed"
+    assert (said := told(copying(900, 10, 20)))
+    assert said.endswith("20.0 MB of 1.0 GB (2 %), 16:20 left"), "another piece of work has begun"
+
+
+def test_what_stands_still_or_has_no_end_promises_nothing() -> None:
+    assert (said := told(copying(300, 300)))
+    assert said.endswith("(30 %)")
+    endless = story(*[(n, "progress", {"done": n * 10**6}) for n in (1, 2, 3)])
+    assert (said := told(endless))
+    assert said.endswith("3.0 MB")
+
+
 def test_a_terminal_that_went_away_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone(io.StringIO):
         def write(self, _text: str) -> int:

@@ -18,6 +18,7 @@ DOCUMENTATION = r"""
 module: database_copy
 short_description: Flush, hold, set aside, recover and check one node's copy of the database
 description:
+  - C(room) says whether C(room) bytes find room in place of the data, and beside it.
   - C(flush), on the primary, makes sure that its last write is archived and says which standby holds it too.
   - C(hold) stops Patroni and keeps it from starting again, also over a reboot, until C(free).
   - C(followed) says which timeline C(flush) saw the primary on; latest where no primary was.
@@ -29,7 +30,7 @@ description:
 options:
   do:
     description: The step.
-    choices: [flush, hold, followed, stop, aside, recover, check, free]
+    choices: [room, flush, hold, followed, stop, aside, recover, check, free]
     required: true
   data: {description: The data directory., type: path, required: true}
   run: {description: What names this restore; part of the safety copy's name., type: str, required: true}
@@ -37,7 +38,7 @@ options:
   port: {description: PostgreSQL's port., type: int, required: true}
   held: {description: The file that keeps Patroni down., type: path, required: true}
   timeout: {description: Seconds for what may take long., type: int, default: 120}
-  room: {description: Bytes that C(aside) needs beside the safety copy., type: int, default: 0}
+  room: {description: Bytes that what comes back needs., type: int, default: 0}
 """
 STATE = Path("/var/lib/rmc-dr")
 LOG = Path("/var/log/postgresql/rmc-dr-restore.log")
@@ -107,6 +108,32 @@ class Node:
             cwd="/", capture_output=True, check=False, **account(),
         )  # fmt: skip
         return done.returncode == 0
+
+
+def room(node: Node) -> dict:
+    """What ``aside`` would leave where it is, a half restored copy, is written over in any case."""
+    there = next(path for path in (node.data, *node.data.parents) if path.is_dir())
+    free, data = shutil.disk_usage(there).free, _taken(node.data)
+    stays = data if _to_be_renamed(node) else 0
+    return {
+        "changed": False,
+        "free": free,
+        "data": data,
+        "in_place": free + data >= node.room,
+        "beside": free + data - stays >= node.room,
+    }
+
+
+def _to_be_renamed(node: Node) -> bool:
+    return not node.aside_path.exists() and (node.data / "PG_VERSION").is_file()
+
+
+def _taken(folder: Path) -> int:
+    """Bytes on the disk; a living PostgreSQL's files come and go meanwhile."""
+    done = subprocess.run(
+        ["du", "--summarize", "--block-size=1", str(folder)], capture_output=True, text=True, check=False
+    )
+    return int(done.stdout.split()[0]) if done.stdout.strip() else 0
 
 
 def flush(node: Node) -> dict:
@@ -193,7 +220,7 @@ def aside(node: Node) -> dict:
     """Rename, never copy and never erase. A repeated run finds that it has been done."""
     if node.runs():
         raise Wrong("PostgreSQL runs on the data that should be set aside.", True)
-    if node.aside_path.exists() or not (node.data / "PG_VERSION").is_file():
+    if not _to_be_renamed(node):
         return {"changed": False, "aside": str(node.aside_path) if node.aside_path.exists() else None}
     free = shutil.disk_usage(node.data).free
     if free < node.room:
@@ -268,6 +295,7 @@ def free(node: Node) -> dict:
 
 
 STEPS = {
+    "room": room,
     "flush": flush,
     "hold": hold,
     "followed": followed,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -20,7 +21,7 @@ short_description: Make or remove the scratch of a verification, or of an inspec
 description:
   - C(sweep) ends every process of the slice, then removes the folder, by the same program that a timer of the
     host runs once the lease is over. C(prepare) does the same with what a killed one left, and makes an empty
-    tree.
+    tree; where that would not give the room that is needed, nothing is removed.
   - Refuses on a host that the estate has not named as its verification host.
 options:
   do: {description: What to do., choices: [prepare, sweep], required: true}
@@ -38,6 +39,8 @@ STOP_SECONDS = 300
 GIB = 1024**3
 ROOM = "{free} GiB are free in {place}, {needed} are needed"
 ROOM_BESIDE = "{free} GiB are free in {place}, {needed} are needed; {beside} takes some, too"
+ROOM_FREED = "{free} GiB are free in {place}, {freed} more without the earlier one, {needed} are needed"
+BLOCK = 512  # bytes of one of st_blocks, whatever the filesystem's own
 # Folder -> owner and mode; the applications' server writes below its own.
 TREE = {
     "data": ("postgres", 0o700),
@@ -112,16 +115,50 @@ def make(folder: Path, side: str, lease_seconds: float) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
+def taken(folder: Path) -> int:
+    """Bytes that the folder's files take on its disk, each file once; what goes meanwhile is left out."""
+    blocks = {}
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):
+                seen = (Path(where) / name).lstat()
+                blocks[seen.st_dev, seen.st_ino] = seen.st_blocks
+    return sum(blocks.values()) * BLOCK
+
+
 def room(folder: Path, needed: int) -> dict:
+    """Whether there is room once what is there of an earlier one is gone."""
     free = shutil.disk_usage(folder.parent).free
+    freed = taken(folder) if folder.exists() else 0
     told = {"free": f"{free / GIB:.1f}", "place": folder.parent, "needed": f"{needed / GIB:.1f}"}
-    if free >= needed:
-        return finding("room", True, ROOM, **told)
+    sentence = ROOM
+    if freed:
+        sentence, told["freed"] = ROOM_FREED, f"{freed / GIB:.1f}"
+    if free + freed >= needed:
+        return finding("room", True, sentence, **told)
     short_of = (str(folder.parent),)
     beside = [path for path in map(Path, SIDES.values()) if path != folder and path.exists()]
-    if beside:
+    if beside and not freed:
         return finding("room", False, ROOM_BESIDE, short_of, beside=beside[0], **told)
-    return finding("room", False, ROOM, short_of, **told)
+    return finding("room", False, sentence, short_of, **told)
+
+
+def work(do: str, folder: Path, side: str, needed: int, lease_seconds: int) -> dict:
+    """What was done, as findings; ``stop`` where there is no room, and nothing was removed then."""
+    if do == "sweep":
+        removed = sweep(folder, side)
+        swept = (
+            finding("sweep", True, "removed: {what}", what=", ".join(removed))
+            if removed
+            else finding("sweep", True, "nothing was there to remove")
+        )
+        return {"checks": [swept], "stop": False, "left": []}
+    check = room(folder, needed)
+    if not check["green"]:
+        return {"checks": [check], "stop": True, "left": []}
+    found = sweep(folder, side)
+    make(folder, side, lease_seconds)
+    return {"checks": [check], "stop": False, "left": found}
 
 
 def main() -> None:
@@ -139,27 +176,12 @@ def main() -> None:
     folder, side = Path(given["folder"]), given["side"]
     try:
         prove(folder, given["host"])
-        found = sweep(folder, side)
-        if given["do"] == "sweep":
-            checks, stop = (
-                [
-                    finding("sweep", True, "removed: {what}", what=", ".join(found))
-                    if found
-                    else finding("sweep", True, "nothing was there to remove")
-                ],
-                False,
-            )
-        else:
-            checks = [room(folder, given["room_bytes"])]
-            stop = not checks[0]["green"]
-            if not stop:
-                make(folder, side, given["lease_seconds"])
+        found = work(given["do"], folder, side, given["room_bytes"], given["lease_seconds"])
     except Wrong as reason:
         module.fail_json(msg=str(reason), refused=reason.refused)
     except (OSError, KeyError, subprocess.SubprocessError) as problem:
         module.fail_json(msg=f"The scratch: {problem}")
-    left_before = found if given["do"] == "prepare" else []
-    module.exit_json(changed=True, found={"checks": checks, "stop": stop, "left": left_before})
+    module.exit_json(changed=not found["stop"], found=found)
 
 
 if __name__ == "__main__":
