@@ -149,15 +149,22 @@ def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
         for opened in kept.path.glob("*/*"):  # a source that had not given a byte yet
             if opened.is_file() and not opened.is_symlink() and not opened.stat().st_size:
                 opened.unlink()
+        if kept.sealed and not _still_sealed(estate, kept):
+            return False  # somebody changed it: `rmc-dr evidence verify` names what, and no seal covers it up
         left = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
         _seal(estate, kept, left, "sealed after it was cut off")
         did = True
     if not kept.sealed:
         _sweep_empty(kept)
         return False
-    if copy_too and not custody.claims(kept, copy.COPIED):
+    if copy_too and not custody.tells(estate, kept, copy.COPIED):
         did = not _copied(estate, kept) or did
     return did
+
+
+def _still_sealed(estate: Estate, kept: Kept) -> bool:
+    text = (kept.path / MANIFEST).read_bytes()
+    return sign.check_file(estate, text, kept.path / folder.SIGNATURE) == "good"
 
 
 def _sweep_empty(kept: Kept) -> None:

@@ -182,5 +182,13 @@ def lsn(position: int | None) -> str:
 
 def printable(text: object) -> str:
     """A host's words on one line, without anything that could steer a terminal."""
-    flat = " ".join(str(text).split())
-    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign for sign in flat)
+    return tame(" ".join(str(text).split()))
+
+
+def tame(text: str) -> str:
+    """The same, on the lines that it had."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        "�" if sign != "\n" and unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign for sign in text
+    )

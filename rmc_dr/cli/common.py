@@ -25,8 +25,7 @@ from rmc_dr.i18n import _
 if TYPE_CHECKING:  # loaded when used: --help should answer at once
     from collections.abc import Callable
 
-    from rich.console import Console
-
+    from rmc_dr.console import Console
     from rmc_dr.estate import Estate
 
 lend_catalogue()
@@ -45,9 +44,9 @@ class Context:
 
     @cached_property
     def console(self) -> Console:
-        from rich.console import Console
+        from rmc_dr.console import Console
 
-        return Console(highlight=False, soft_wrap=True)
+        return Console(soft_wrap=True)
 
     @cached_property
     def _estate(self) -> Estate:
@@ -202,34 +201,45 @@ class Group(click.Group):
         except Error as error:
             _end(error)
         except click.exceptions.Abort:
-            click.echo(_("Given up. Nothing more is done."), err=True)
+            said = _("Given up. Nothing more is done.")
+            _say_as_json("given-up", said, "")
+            click.echo(said, err=True)
             sys.exit(5)
         except click.ClickException as error:
+            _say_as_json("usage", error.format_message(), _("--help says what may be written."))
             error.show()
             sys.exit(error.exit_code)
-        except BrokenPipeError:
-            _forget_output()
-            sys.exit(0)
         except OSError as error:
             _end(_of_the_system(error))
         except Exception as error:  # noqa: BLE001 the last word is a sentence, whatever happened
             _end(_unforeseen(error))
         sys.exit(result if isinstance(result, int) else 0)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Raises Error for a broken pipe, which click would take for a reader who left, and say nothing."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _of_the_system(error) from error
+
 
 def _end(error: Error) -> NoReturn:
-    try:
-        if "--json" in sys.argv:
-            document = {"error": error.code, "message": error.message, "hint": error.hint}
-            click.echo(json.dumps(document, ensure_ascii=False))
-    except OSError:
-        _forget_output()
+    _say_as_json(error.code, error.message, error.hint)
     say_error(error)
     sys.exit(int(error.exit_code))
 
 
+def _say_as_json(code: str, message: str, hint: str) -> None:
+    if "--json" not in sys.argv:
+        return
+    try:
+        click.echo(json.dumps({"error": code, "message": message, "hint": hint}, ensure_ascii=False))
+    except OSError:
+        _forget_output()
+
+
 def _forget_output() -> None:
-    """Nobody reads it, or its disk is full: what is still buffered must not fail once more at the end."""
+    """Its disk is full: what is still buffered must not fail once more at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

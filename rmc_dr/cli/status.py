@@ -25,6 +25,7 @@ def status(context: Context) -> None:
     from rmc_dr.observe.hosts import observe_host
     from rmc_dr.rebuild import pair_state
     from rmc_dr.record import newest_run
+    from rmc_dr.words import printable
 
     try:
         estate = context.estate()
@@ -63,7 +64,7 @@ def status(context: Context) -> None:
             }
         )
         return
-    context.console.print(f"{estate.config.centre} ({estate.name})")
+    context.console.print(printable(f"{estate.config.centre} ({estate.name})"))
     for host in hosts:
         context.console.print(f"  {host.name}: {_state(host)} ({host.reach.value})")
     context.console.print(_("  database pair: {verdict}").format(verdict=pair))
