@@ -39,7 +39,7 @@ def make_ready() -> None:
 
 
 class _Patient(io.FileIO):
-    """A stream whose reader may leave (`| head`, a lost line): the work goes on, and ends as it would have."""
+    """A stream whose reader may leave (`| head`, a lost line); the work goes on and ends as it would have."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number, "w", closefd=False)
@@ -64,11 +64,12 @@ def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
         number = stream.fileno()
     except OSError:
         return stream  # a test's: there is no file behind it
-    if number not in (1, 2) or isinstance(getattr(stream.buffer, "raw", None), _Patient):
+    if number not in (1, 2) or isinstance(getattr(stream.buffer, "raw", stream.buffer), _Patient):
         return stream
     stream.flush()
+    raw = _Patient(number)
     return io.TextIOWrapper(
-        io.BufferedWriter(_Patient(number)),
+        raw if stream.write_through else io.BufferedWriter(raw),
         encoding=stream.encoding,
         errors="replace",
         line_buffering=stream.line_buffering,

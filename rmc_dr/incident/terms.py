@@ -19,7 +19,7 @@ Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 CLASSES: tuple[Class, ...] = ("general", "major", "critical")  # each worse than the one before
 WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 YEAR_HOURS = 366 * 24
-LEAST_HOURS = 1 / 60  # a minute: nobody does anything sooner
+LEAST_HOURS = 0.02  # a minute, in a number that can be told: nobody does anything sooner
 
 
 def _in_both(raw: Any) -> Any:

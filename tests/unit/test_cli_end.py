@@ -115,3 +115,29 @@ def test_a_hint_names_the_estate_where_the_operator_had_to(
 ):
     monkeypatch.setattr("sys.argv", ["rmc-dr", *typed])
     assert with_estate("Run `rmc-dr resume`, or `rmc-dr` alone; `rmc-dr lab up` makes a lab.") == told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["incident", "show", "--json", "--bogus"],
+        ["check", "--json", "--every", "x"],
+        ["incident", "note", "--json"],
+        ["nonsense", "--json"],
+    ],
+)
+def test_a_usage_error_is_a_document_where_json_is_wanted(words: list[str]):
+    done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    said = json.loads(done.stdout)
+    assert (said["error"], bool(said["message"]), bool(said["hint"])) == ("usage", True, True)
+
+
+def test_who_gives_up_is_a_document_too(monkeypatch, capsys):
+    assert run(monkeypatch, click.Abort(), "--json") == 5  # type: ignore[arg-type]
+    assert json.loads(capsys.readouterr().out)["error"] == "given-up"
+
+
+def test_a_broken_pipe_of_a_program_is_said_and_no_reader_who_left(monkeypatch, capsys):
+    assert run(monkeypatch, BrokenPipeError(32, "Broken pipe")) == 1
+    assert "Broken pipe" in capsys.readouterr().err

@@ -135,7 +135,8 @@ def test_what_is_refused_changes_nothing(ours: Estate, call: Callable[[Estate], 
         ("yesterday", "time-unreadable"),
         ("2026-11-25T02:00", "time-without-zone"),
         ("2999-01-01T00:00:00+08:00", "time-ahead"),
-        ("0001-01-01T00:00:00+00:00", "too-long-ago"),
+        ("2001-01-01T00:00:00+00:00", "too-long-ago"),
+        ("0001-01-01T00:00:00+23:59", "time-unreadable"),
     ],
 )
 def test_a_time_that_means_nothing_opens_nothing(ours: Estate, noticed: str, code: str) -> None:
