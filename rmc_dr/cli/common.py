@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -202,11 +201,11 @@ class Group(click.Group):
             _end(error)
         except click.exceptions.Abort:
             said = _("Given up. Nothing more is done.")
-            _say_as_json("given-up", said, "")
+            _last_word("given-up", said, "")
             click.echo(said, err=True)
             sys.exit(5)
         except click.ClickException as error:
-            _say_as_json("usage", error.format_message(), _("--help says what may be written."))
+            _last_word("usage", error.format_message(), _("--help says what may be written."))
             error.show()
             sys.exit(error.exit_code)
         except OSError as error:
@@ -224,31 +223,24 @@ class Group(click.Group):
 
 
 def _end(error: Error) -> NoReturn:
-    _say_as_json(error.code, error.message, error.hint)
+    _last_word(error.code, error.message, error.hint)
     say_error(error)
     sys.exit(int(error.exit_code))
 
 
-def _say_as_json(code: str, message: str, hint: str) -> None:
-    if "--json" not in sys.argv:
-        return
+def _last_word(code: str, message: str, hint: str) -> None:
     try:
-        click.echo(json.dumps({"error": code, "message": message, "hint": hint}, ensure_ascii=False))
-    except OSError:
-        _forget_output()
-
-
-def _forget_output() -> None:
-    """Its disk is full: what is still buffered must not fail once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if "--json" in sys.argv:
+            click.echo(json.dumps({"error": code, "message": message, "hint": hint}, ensure_ascii=False))
+        sys.stdout.flush()
+    except OSError:  # its disk is full: what is still buffered must not fail once more at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_the_system(error: OSError) -> Error:
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if isinstance(error, PermissionError):
         return BadInput("not-permitted", f"{what}.", _("Run rmc-dr as root."))
-    if error.errno == errno.ENOSPC:
-        _forget_output()
     return Error(
         "system-error",
         _("The system refused: {what}.").format(what=what),

@@ -45,6 +45,11 @@ def test_the_system_refuses(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["error"] == "system-error"
 
 
+def test_another_disk_that_is_full_costs_no_document(monkeypatch, capsys):
+    assert run(monkeypatch, OSError(28, "No space left on device", "/var/lib/rmc-dr/x"), "--json") == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "system-error"
+
+
 def test_a_defect_is_said_and_kept(monkeypatch, capsys, tmp_path: Path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert run(monkeypatch, ValueError("no such thing")) == 1
