@@ -190,5 +190,6 @@ def tame(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        "�" if sign not in "\n\t" and unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign for sign in text
+        "�" if sign not in "\n\t" and unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign
+        for sign in text
     )

@@ -79,12 +79,20 @@ def test_of_two_that_watch_one_tells(ours: Estate, together: Callable[..., list[
     assert len(told) == len(set(told))
 
 
-def test_nothing_is_reached_behind_the_closing(ours: Estate, together: Callable[..., list[str]]) -> None:
-    incident = response.start(ours, "x", CRITICAL).incident
-    codes = together(lambda: response.close(ours, "cause"), lambda: response.note(ours, "it runs", "running"))
-    said = events(incident)
-    assert said[said.index("incident-closed") + 1 :] == ["notice"]
-    assert (codes == ["no-incident"]) != ("running" in record.read(incident).reached)
+def test_nothing_is_reached_behind_the_closing(ours: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    incident, real = response.start(ours, "x", CRITICAL).incident, record.open_incident
+
+    def closed_meanwhile(estate: str) -> Any:
+        found = real(estate)
+        monkeypatch.setattr(record, "open_incident", real)
+        response.close(ours, "cause")
+        return found
+
+    monkeypatch.setattr(record, "open_incident", closed_meanwhile)
+    with pytest.raises(Error) as refused:
+        response.note(ours, "it runs", "running")
+    assert refused.value.code == "no-incident"
+    assert events(incident)[-2:] == ["incident-closed", "notice"]
 
 
 def test_two_equal_findings_are_one_piece_of_news(ours: Estate, together: Callable[..., list[str]]) -> None:
