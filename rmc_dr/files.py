@@ -64,7 +64,10 @@ def append_line(path: Path, line: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)  # for a moment: whoever writes holds it for one line
         _cut_torn_tail(handle)
+        begun = os.fstat(handle).st_size == 0
         append_whole(handle, path, f"{line}\n".encode(errors="backslashreplace"))
+        if begun:
+            sync(path.parent)
     finally:
         os.close(handle)
 
