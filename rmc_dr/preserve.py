@@ -27,6 +27,7 @@ from rmc_dr.words import size
 LEAST_FREE = 512 * MIB  # on this machine's disk, before and after
 AHEAD_SECONDS = 3600  # a host's clock may be before ours
 HOUR = 3600
+SIGNATURE_END = b"-----END SSH SIGNATURE-----"  # without it a kill came while it was written
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
         for opened in kept.path.glob("*/*"):  # a source that had not given a byte yet
             if opened.is_file() and not opened.is_symlink() and not opened.stat().st_size:
                 opened.unlink()
-        if kept.sealed and not _still_sealed(estate, kept):
-            return False  # somebody changed it: `rmc-dr evidence verify` names what, and no seal covers it up
-        left = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
+        left = _left(estate, kept)
+        if left is None:
+            return False
         _seal(estate, kept, left, "sealed after it was cut off")
         did = True
     if not kept.sealed:
@@ -162,9 +163,13 @@ def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
     return did
 
 
-def _still_sealed(estate: Estate, kept: Kept) -> bool:
-    text = (kept.path / MANIFEST).read_bytes()
-    return sign.check_file(estate, text, kept.path / folder.SIGNATURE) == "good"
+def _left(estate: Estate, kept: Kept) -> Manifest | None:
+    """What is to be sealed. None where somebody changed what was: no new seal covers that up."""
+    signature = kept.path / folder.SIGNATURE
+    if not kept.sealed or not signature.read_bytes().rstrip().endswith(SIGNATURE_END):
+        return manifest.of_leftover(kept)
+    good = sign.check_file(estate, (kept.path / MANIFEST).read_bytes(), signature) == "good"
+    return manifest.read(kept) if good else None
 
 
 def _sweep_empty(kept: Kept) -> None:

@@ -73,3 +73,13 @@ def test_host_keys_are_read_as_ssh_reads_them(ready: Estate):
         "\n# a remark\nshort\nbad ssh-ed25519 !!!\n@revoked old ssh-ed25519 QUJD\ndb1,x ssh-ed25519 QUJD\n"
     )
     assert manifest.fingerprints(ready) == {"db1": "SHA256:tdQEXD9Gb6kf4sxqvnkjKhpXzfEE96JucW4KHieJ33g"}
+
+
+@pytest.mark.parametrize("torn", [b"", b"-----BEGIN SSH SIGNATURE-----\nU1NIU0lH"])
+def test_a_seal_that_a_kill_tore_is_made_anew(ready: Estate, hosts: Any, torn: bytes):
+    kept = folder.find(ready.name, story.preserve(ready, story.Wanted()).id)
+    manifest.begin(ready, kept, {}, [])
+    (kept.path / folder.SIGNATURE).write_bytes(torn)
+    assert kept.id in story.preserve(ready, story.Wanted()).finished
+    verdicts = {one.name: one.passed for one in check.check(ready, kept, store=False)}
+    assert verdicts[folder.MANIFEST]
