@@ -139,8 +139,10 @@ class Keeper:
         )  # fmt: skip
 
     def _tell(self, state: IncidentState, how: str, alarms: Sequence[Finding]) -> None:
-        secrets = known(self.estate)
-        incident_news.write(state, "watch", lambda: words.news_watch(how == OVER, _named(alarms)), secrets)
+        with record.held(state.incident, known(self.estate)) as journal:
+            incident_news.write(
+                journal, state, "watch", lambda: words.news_watch(how == OVER, _named(alarms))
+            )
         incident_news.carry(state.inventory)
 
 

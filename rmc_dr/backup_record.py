@@ -12,6 +12,7 @@ from typing import Any, Literal
 from rmc_dr import content
 from rmc_dr.files import append_line, write_atomically
 from rmc_dr.record import plain
+from rmc_dr.untrusted import objects
 
 WHOLE = ("night", "full")  # the scopes of a verification that leave nothing out
 What = Literal["database", "files", "expire", "verify", "inspect", "table"]
@@ -31,6 +32,11 @@ class Entry:
     host: str = ""
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list out of ``about``; empty where it holds none."""
+        said = self.about.get(name)
+        return tuple(map(str, said)) if isinstance(said, list | tuple) else ()
+
 
 def folder() -> Path:
     return content.STATE / "backups"
@@ -44,29 +50,27 @@ def append(estate: str, entry: Entry) -> None:
 def entries(estate: str) -> Iterator[Entry]:
     """Every entry, oldest first; a line that a power cut tore is left out."""
     path = _path(estate)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for line in lines:
+    for raw in objects(path.read_bytes() if path.is_file() else b""):
         try:
-            raw: dict[str, Any] = json.loads(line)
             for key in ("started", "ended"):
                 raw[key] = datetime.fromisoformat(raw[key]).astimezone(UTC)
             entry = Entry(**raw)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             continue
-        if isinstance(entry.about, dict):
+        if isinstance(entry.about, dict) and all(isinstance(word, str) for word in (entry.what, entry.kind)):
             yield entry
 
 
 def verified(estate: str) -> dict[str, datetime]:
     """Label of a backup or snapshot -> when it was last proven."""
     proven = (entry for entry in entries(estate) if entry.what == "verify" and entry.ok)
-    return {str(label): entry.ended for entry in proven for label in entry.about.get("labels", ())}
+    return {label: entry.ended for entry in proven for label in entry.texts("labels")}
 
 
 def last_read(estate: str) -> dict[str, datetime]:
     """What a verification reads by turns -> when it was last read to its last byte, and was sound."""
     done = (entry for entry in entries(estate) if entry.what == "verify")
-    return {str(name): entry.ended for entry in done for name in entry.about.get("read", ())}
+    return {name: entry.ended for entry in done for name in entry.texts("read")}
 
 
 def last_red(estate: str) -> tuple[str, ...]:
@@ -79,7 +83,7 @@ def last_red(estate: str) -> tuple[str, ...]:
         if entry.what != "verify":
             continue
         if not entry.ok:
-            found[entry.kind] = tuple(map(str, entry.about.get("red", ("?",))))
+            found[entry.kind] = entry.texts("red") or ("?",)
         elif entry.kind in WHOLE:
             found.clear()
         else:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
+
+from rmc_dr.errors import Error
+from rmc_dr.i18n import _
+from rmc_dr.untrusted import load
 
 
 def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> None:
@@ -35,7 +39,7 @@ def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A small document; empty where it is missing, torn, or no dictionary."""
     try:
-        document = json.loads(path.read_bytes())
+        document = load(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -51,11 +55,46 @@ def sync(path: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add one line to a record that root alone reads; on the disk when this returns."""
+    """Add one line to a record that root alone reads; on the disk when this returns.
+
+    What a power cut left behind the last newline was never said: it is cut off. Raises Error.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, f"{line}\n".encode(errors="backslashreplace"))
-        os.fsync(handle)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # for a moment: whoever writes holds it for one line
+        _cut_torn_tail(handle)
+        begun = os.fstat(handle).st_size == 0
+        append_whole(handle, path, f"{line}\n".encode(errors="backslashreplace"))
+        if begun:
+            sync(path.parent)
     finally:
         os.close(handle)
+
+
+def append_whole(descriptor: int, path: Path, data: bytes) -> None:
+    """Add to a record that is open and held; on the disk when this returns.
+
+    Raises Error `journal-unwritable` where the disk refuses; nothing is left half written then.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):  # a full disk takes part of it, and refuses the rest with an error
+            written += os.write(descriptor, data[written:])
+        os.fsync(descriptor)
+    except OSError as error:
+        os.ftruncate(descriptor, size)
+        raise Error(
+            "journal-unwritable",
+            _("The record {path} cannot be written: {error}.").format(
+                path=path, error=error.strerror or error
+            ),
+            _("Make room on the disk that holds it; a run goes on with `rmc-dr resume`."),
+        ) from error
+
+
+def _cut_torn_tail(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)

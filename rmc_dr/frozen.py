@@ -15,7 +15,7 @@ from rmc_dr.history import Event
 from rmc_dr.i18n import _, language, speaking
 from rmc_dr.incident import news
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.incident.record import open_incident, read
+from rmc_dr.incident.record import held, open_incident, read
 from rmc_dr.incident.words import titled
 
 HEARD_SECONDS = 40.0  # a receiver that does not answer is given up after half a minute
@@ -69,8 +69,8 @@ def tell(estate: Estate, state: IncidentState | None, leaf: Leaf) -> Told:
 
 
 def _kept(estate: Estate, state: IncidentState, leaf: Leaf) -> Event | None:
-    with suppress(Error, OSError):
-        return news.write(state, "frozen", _title, known(estate), lambda: _text(leaf))
+    with suppress(Error, OSError), held(state.incident, known(estate)) as journal:
+        return news.write(journal, state, "frozen", _title, lambda: _text(leaf))
     return None
 
 

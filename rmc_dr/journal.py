@@ -12,9 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
-from rmc_dr.errors import Error
+from rmc_dr.files import append_whole
 from rmc_dr.history import Event
-from rmc_dr.i18n import _
 from rmc_dr.lines import to_line
 from rmc_dr.redact import Redactor
 
@@ -57,28 +56,11 @@ class Journal:
                 event=event,
                 fields=self._redactor.clean(plain(fields)),
             )
-            self._write(to_line(written))
+            append_whole(self._descriptor, self.path / NAME, to_line(written))
             self._seq += 1
         for listener in self._listeners:
             listener(written)
         return written
-
-    def _write(self, line: bytes) -> None:
-        size = os.fstat(self._descriptor).st_size
-        try:
-            written = os.write(self._descriptor, line)
-            while written < len(line):  # a full disk takes part of a line, and refuses the rest with an error
-                written += os.write(self._descriptor, line[written:])
-            os.fsync(self._descriptor)
-        except OSError as error:
-            os.ftruncate(self._descriptor, size)
-            raise Error(
-                "journal-unwritable",
-                _("The record {path} cannot be written: {error}.").format(
-                    path=self.path / NAME, error=error.strerror or error
-                ),
-                _("Make room on the disk that holds it; a run goes on with `rmc-dr resume`."),
-            ) from error
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from rmc_dr.history import Event
+from rmc_dr.untrusted import shallow
 
-DEEPEST = 40  # levels of lists and objects in one line
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
@@ -191,7 +191,7 @@ def _loaded(line: bytes) -> Any:
 
 
 def _event(raw: Any) -> Event | None:
-    if not isinstance(raw, dict) or not _shallow(raw, DEEPEST):
+    if not isinstance(raw, dict) or not shallow(raw):
         return None
     fields = dict(raw)
     try:
@@ -209,11 +209,3 @@ def _event(raw: Any) -> Event | None:
         )
     except (ValidationError, ValueError, TypeError, KeyError, OverflowError):
         return None
-
-
-def _shallow(value: Any, left: int) -> bool:
-    """Whether a value is at most so many levels deep, and each of its numbers is one that JSON may hold."""
-    if isinstance(value, float):
-        return abs(value) < float("inf")  # false for NaN as well
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return left > 0 and all(_shallow(child, left - 1) for child in children)

@@ -27,6 +27,7 @@ from rmc_dr.words import size
 LEAST_FREE = 512 * MIB  # on this machine's disk, before and after
 AHEAD_SECONDS = 3600  # a host's clock may be before ours
 HOUR = 3600
+SIGNATURE_END = b"-----END SSH SIGNATURE-----"  # without it a kill came while it was written
 
 
 @dataclass(frozen=True)
@@ -152,15 +153,26 @@ def _finish(estate: Estate, kept: Kept, *, copy_too: bool) -> bool:
         for opened in kept.path.glob("*/*"):  # a source that had not given a byte yet
             if opened.is_file() and not opened.is_symlink() and not opened.stat().st_size:
                 opened.unlink()
-        left = manifest.read(kept) if kept.sealed else manifest.of_leftover(kept)
+        left = _left(estate, kept)
+        if left is None:
+            return False
         _seal(estate, kept, left, custody.CUT_OFF, kept.made)
         did = True
     if not kept.sealed:
         _sweep_empty(kept)
         return False
-    if copy_too and not custody.claims(kept, custody.COPIED):
+    if copy_too and not custody.tells(estate, kept, custody.COPIED):
         did = not _copied(estate, kept) or did
     return did
+
+
+def _left(estate: Estate, kept: Kept) -> Manifest | None:
+    """What is to be sealed. None where somebody changed what was: no new seal covers that up."""
+    signature = kept.path / folder.SIGNATURE
+    if not kept.sealed or not signature.read_bytes().rstrip().endswith(SIGNATURE_END):
+        return manifest.of_leftover(kept)
+    good = sign.check_file(estate, (kept.path / MANIFEST).read_bytes(), signature) == "good"
+    return manifest.read(kept) if good else None
 
 
 def _sweep_empty(kept: Kept) -> None:

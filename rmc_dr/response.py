@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from rmc_dr.incident.clocks import Alarm, alarms, read
 from rmc_dr.incident.findings import table
 from rmc_dr.incident.history import IncidentState
 from rmc_dr.incident.terms import Class, Kind, Milestone, Topic
+from rmc_dr.journal import Journal
 from rmc_dr.record import newest_run
 
 LONGEST_TEXT = 4000
@@ -58,12 +60,15 @@ def start(
     }
     incident = record.create(estate.name, secrets, about)
     if findings or kinds:
-        _write_class(incident, secrets, findings, kinds)
+        with record.held(incident, secrets) as journal:
+            _write_class(journal, findings, kinds)
     run = newest_run(estate.name)
     if run is not None and run.open and run.state.outcome is None:  # begun before anybody opened one
         attach.join(estate.name, run.run_id, run.state.plan, run.state.target)
-    state = record.read(incident)
-    return _tell(state, "opened", lambda: words.news_opened(state), secrets)
+    with record.held(incident, secrets) as journal:
+        state = record.read(incident)
+        news.write(journal, state, "opened", lambda: words.news_opened(state))
+    return _carried(state)
 
 
 def classify(
@@ -77,7 +82,7 @@ def classify(
     """Add what was found; the class follows by rule. ``klass`` and ``affects_use`` stand above the rule, with
     a reason. Raises BadInput.
     """
-    before, secrets = current(estate), known(estate)
+    current(estate)
     _refuse_unknown(findings)
     overrules = klass is not None or affects_use is not None
     if overrules and not reason.strip():
@@ -92,20 +97,22 @@ def classify(
             _("Nothing was said of the fault."),
             _("Give --finding, --kind, --class or --affects-use; `rmc-dr incident findings` has codes."),
         )
-    if affects_use is False and (klass or before.counts_as) == "critical":
-        raise BadInput(
-            "critical-affects-use",
-            _("A critical fault affects use, says the contract."),
-            _("Overrule its class as well: --class major."),
-        )
-    if before.terms != estate.config.incident:
-        record.append(before.incident, secrets, "terms", terms=_terms(estate))
     ruled = {"class": klass, "affects_use": affects_use, "reason": _text(reason)} if overrules else {}
-    _write_class(before.incident, secrets, findings, kinds, **ruled)
-    state = record.read(before.incident)
-    if state.nature == before.nature:
-        return state
-    return _tell(state, "classified", lambda: words.news_classified(state), secrets)
+    with _held(estate) as (journal, before):
+        if affects_use is False and (klass or before.counts_as) == "critical":
+            raise BadInput(
+                "critical-affects-use",
+                _("A critical fault affects use, says the contract."),
+                _("Overrule its class as well: --class major."),
+            )
+        if before.terms != estate.config.incident:
+            journal.append("terms", terms=_terms(estate))
+        _write_class(journal, findings, kinds, **ruled)
+        state = record.read(before.incident)
+        if state.nature == before.nature:
+            return state
+        news.write(journal, state, "classified", lambda: words.news_classified(state))
+    return _carried(state)
 
 
 def note(
@@ -122,8 +129,19 @@ def note(
     ``topic`` is the point of the report that it is for; ``incident`` names another than the open one: what
     only comes to light afterwards is noted where it belongs.
     """
-    state = record.read(record.find(incident)) if incident else current(estate)
-    secrets, now = known(estate), datetime.now(UTC)
+    with _held(estate, incident) as (journal, state):
+        _write_note(journal, state, text, reached, at, topic)
+        return record.read(state.incident)
+
+
+def _write_note(
+    journal: Journal,
+    state: IncidentState,
+    text: str,
+    reached: Milestone | None,
+    at: datetime | None,
+    topic: Topic | None = None,
+) -> None:
     if reached is not None and not state.open:
         raise BadInput(
             "incident-closed",
@@ -140,26 +158,28 @@ def note(
     if topic is not None:
         about["about"] = topic
     if reached is None:
-        record.append(state.incident, secrets, "note", **about)
+        journal.append("note", **about)
     else:
-        record.append(state.incident, secrets, "milestone", what=reached, at=at or now, **about)
-    return record.read(state.incident)
+        journal.append("milestone", what=reached, at=at or datetime.now(UTC), **about)
 
 
 def close(estate: Estate, cause: str, solved_at: datetime | None = None) -> IncidentState:
     """Close the incident: solved, now or at ``solved_at``, unless that was noted before. Raises BadInput."""
-    state, secrets = current(estate), known(estate)
+    current(estate)
     if not cause.strip():
         raise BadInput(
             "no-cause",
             _("An incident is closed with its cause."),
             _("Write in a few words what it was, or that nobody found it."),
         )
-    if "solved" not in state.reached:
-        state = note(estate, "", "solved", solved_at)  # who reads it says that it is solved, in his language
-    record.append(state.incident, secrets, "incident-closed", cause=_text(cause), operator=getpass.getuser())
-    state = record.read(state.incident)
-    return _tell(state, "closed", lambda: words.news_closed(state, read(state, datetime.now(UTC))), secrets)
+    with _held(estate) as (journal, before):
+        if "solved" not in before.reached:
+            _write_note(journal, before, "", "solved", solved_at)  # a reader's language says it
+        journal.append("incident-closed", cause=_text(cause), operator=getpass.getuser())
+        state = record.read(before.incident)
+        readings = read(state, datetime.now(UTC))
+        news.write(journal, state, "closed", lambda: words.news_closed(state, readings))
+    return _carried(state)
 
 
 def watch(estate: Estate) -> list[Alarm]:
@@ -167,11 +187,13 @@ def watch(estate: Estate) -> list[Alarm]:
 
     Raises Error. Returns what was told now.
     """
-    state = record.open_incident(estate.name)
+    opened = record.open_incident(estate.name)
     found: list[Alarm] = []
-    if state is not None:
-        found = _alarms(state, datetime.now(UTC))
-        _announce(state, found, known(estate))
+    if opened is not None:
+        with record.held(opened.incident, known(estate)) as journal:
+            state = record.read(opened.incident)
+            found = _alarms(state, datetime.now(UTC)) if state.open else []
+            _announce(journal, state, found)
     outbox.deliver(estate.name, addresses(estate), patience=0)
     return found
 
@@ -194,12 +216,30 @@ def current(estate: Estate) -> IncidentState:
     """The open incident. Raises BadInput where there is none."""
     state = record.open_incident(estate.name)
     if state is None:
-        raise BadInput(
-            "no-incident",
-            _("No incident of the estate {estate} is open.").format(estate=estate.name),
-            _("Open one: `rmc-dr incident open WHAT --finding CODE`."),
-        )
+        raise _none_open(estate)
     return state
+
+
+@contextmanager
+def _held(estate: Estate, name: str = "") -> Iterator[tuple[Journal, IncidentState]]:
+    """The open incident, or the one of that name, and its journal for as long as the block lasts: what is
+    decided by the one and written into the other is one step. Raises BadInput, Error or Locked.
+    """
+    secrets = known(estate)
+    incident = record.find(name) if name else current(estate).incident
+    with record.held(incident, secrets) as journal:
+        state = record.read(incident)
+        if not (name or state.open):  # another command has just closed it
+            raise _none_open(estate)
+        yield journal, state
+
+
+def _none_open(estate: Estate) -> BadInput:
+    return BadInput(
+        "no-incident",
+        _("No incident of the estate {estate} is open.").format(estate=estate.name),
+        _("Open one: `rmc-dr incident open WHAT --finding CODE`."),
+    )
 
 
 def is_watched(estate: Estate) -> bool:
@@ -207,8 +247,8 @@ def is_watched(estate: Estate) -> bool:
     return any(timer.job == "incident" and timer.installed for timer in schedule.status(estate))
 
 
-def _tell(state: IncidentState, kind: str, say: Callable[[], str], secrets: frozenset[str]) -> IncidentState:
-    news.write(state, kind, say, secrets)
+def _carried(state: IncidentState) -> IncidentState:
+    """Send out the news that was just written; returns the incident as it stands with them."""
     news.carry(state.inventory)
     return record.read(state.incident)
 
@@ -217,26 +257,20 @@ def _alarms(state: IncidentState, now: datetime) -> list[Alarm]:
     return alarms(read(state, now), state.terms, state.told) if state.terms else []
 
 
-def _announce(state: IncidentState, found: Sequence[Alarm], secrets: frozenset[str]) -> None:
+def _announce(journal: Journal, state: IncidentState, found: Sequence[Alarm]) -> None:
     for alarm in found:
         clock = alarm.reading.clock
         if alarm.breach:
-            record.append(state.incident, secrets, "clock-breached", clock=clock.name, due=alarm.reading.due)
+            journal.append("clock-breached", clock=clock.name, due=alarm.reading.due)
         else:
-            record.append(
-                state.incident, secrets, "clock-warned", clock=clock.name, percent=alarm.percent,
-                due=alarm.reading.due,
-            )  # fmt: skip
-        news.write(state, "alarm", partial(words.news_alarm, alarm), secrets)
+            journal.append("clock-warned", clock=clock.name, percent=alarm.percent, due=alarm.reading.due)
+        news.write(journal, state, "alarm", partial(words.news_alarm, alarm))
 
 
-def _write_class(
-    incident: str, secrets: frozenset[str], findings: Sequence[str], kinds: Sequence[Kind], **ruled: Any
-) -> None:
-    record.append(
-        incident, secrets, "classified", findings=list(findings), kinds=list(kinds),
-        operator=getpass.getuser(), **ruled,
-    )  # fmt: skip
+def _write_class(journal: Journal, findings: Sequence[str], kinds: Sequence[Kind], **ruled: Any) -> None:
+    journal.append(
+        "classified", findings=list(findings), kinds=list(kinds), operator=getpass.getuser(), **ruled
+    )
 
 
 def _terms(estate: Estate) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rmc_dr.errors import Error, Locked
 from rmc_dr.estate import Estate, Host
 from rmc_dr.i18n import _
 from rmc_dr.model import Reach
+from rmc_dr.untrusted import load
 
 FILE = "/run/rmc-dr.lock"
 MACHINE_ID = Path("/etc/machine-id")
@@ -87,7 +88,7 @@ def _machine_id() -> str:
 
 def _holder(line: str) -> dict[str, Any]:
     try:
-        said = json.loads(line)
+        said = load(line)
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}

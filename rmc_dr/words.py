@@ -197,12 +197,12 @@ def lsn(position: int | None) -> str:
 
 def printable(text: object) -> str:
     """A host's words on one line, without anything that could steer a terminal."""
-    return harmless(" ".join(str(text).split()))
+    return tame(" ".join(str(text).split()))
 
 
-def harmless(text: str) -> str:
-    """The same in its own lines: nothing that could steer a terminal, line ends and tabs aside."""
-    if text.isprintable():
+def tame(text: str) -> str:
+    """The same, on the lines that it had."""
+    if text.isascii() and text.isprintable():
         return text
     return "".join(
         "�" if sign not in "\n\t" and unicodedata.category(sign) in ("Cc", "Cf", "Cs") else sign

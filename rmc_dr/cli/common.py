@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -22,13 +21,12 @@ from rmc_dr.cli.click_words import lend_catalogue
 from rmc_dr.cli.terminal import make_ready
 from rmc_dr.errors import BadInput, Error
 from rmc_dr.i18n import _
-from rmc_dr.words import harmless, printable
+from rmc_dr.words import printable, tame
 
 if TYPE_CHECKING:  # loaded when used: --help should answer at once
     from collections.abc import Callable
 
-    from rich.console import Console
-
+    from rmc_dr.console import Console
     from rmc_dr.estate import Estate
 
 lend_catalogue()
@@ -47,9 +45,9 @@ class Context:
 
     @cached_property
     def console(self) -> Console:
-        from rmc_dr.cli.harmless import HarmlessConsole
+        from rmc_dr.console import Console
 
-        return HarmlessConsole(highlight=False, soft_wrap=True)
+        return Console(soft_wrap=True)
 
     @cached_property
     def _estate(self) -> Estate:
@@ -211,28 +209,30 @@ class Group(click.Group):
         except Error as error:
             _end(error)
         except click.exceptions.Abort:
-            click.echo(_("Given up. Nothing more is done."), err=True)
+            said = _("Given up. Nothing more is done.")
+            _last_word("given-up", said, "")
+            click.echo(said, err=True)
             sys.exit(5)
         except click.ClickException as error:
+            _last_word("usage", error.format_message(), _("--help says what may be written."))
             _say_misuse(error)
             sys.exit(error.exit_code)
-        except BrokenPipeError:
-            _forget_output()
-            sys.exit(0)
         except OSError as error:
             _end(_of_the_system(error))
         except Exception as error:  # noqa: BLE001 the last word is a sentence, whatever happened
             _end(_unforeseen(error))
         sys.exit(result if isinstance(result, int) else 0)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Raises Error for a broken pipe, which click would take for a reader who left, and say nothing."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _of_the_system(error) from error
+
 
 def _end(error: Error) -> NoReturn:
-    try:
-        if "--json" in sys.argv:
-            document = {"error": error.code, "message": error.message, "hint": error.hint}
-            click.echo(json.dumps(document, ensure_ascii=False))
-    except OSError:
-        _forget_output()
+    _last_word(error.code, error.message, error.hint)
     say_error(error)
     sys.exit(int(error.exit_code))
 
@@ -241,20 +241,22 @@ def _say_misuse(error: click.ClickException) -> None:
     """Click's own words repeat what was typed."""
     said = io.StringIO()
     error.show(said)
-    click.echo(harmless(said.getvalue()), nl=False, err=True)
+    click.echo(tame(said.getvalue()), nl=False, err=True)
 
 
-def _forget_output() -> None:
-    """Nobody reads it, or its disk is full: what is still buffered must not fail once more at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _last_word(code: str, message: str, hint: str) -> None:
+    try:
+        if "--json" in sys.argv:
+            click.echo(json.dumps({"error": code, "message": message, "hint": hint}, ensure_ascii=False))
+        sys.stdout.flush()
+    except OSError:  # its disk is full: what is still buffered must not fail once more at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _of_the_system(error: OSError) -> Error:
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if isinstance(error, PermissionError):
         return BadInput("not-permitted", f"{what}.", _("Run rmc-dr as root."))
-    if error.errno == errno.ENOSPC:
-        _forget_output()
     return Error(
         "system-error",
         _("The system refused: {what}.").format(what=what),

@@ -56,6 +56,8 @@ def _document(seen: PairObservation, judged: Verdict, following: str) -> dict[st
 
 
 def _show(context: Context, seen: PairObservation, judged: Verdict, following: str) -> None:
+    from rich.text import Text
+
     console = context.console
     console.print(_nodes(seen))
     console.print(_votes(seen))
@@ -69,7 +71,8 @@ def _show(context: Context, seen: PairObservation, judged: Verdict, following: s
             )
         )
     colour = "green" if judged.name == "healthy" else "red"
-    console.print(_("Verdict:") + f" [bold {colour}]{judged.name}[/]  {_meaning(judged.name)}")
+    named = (judged.name, f"bold {colour}")
+    console.print(Text.assemble(_("Verdict:"), " ", named, f"  {_meaning(judged.name)}"))
     for reason in judged.reasons:
         console.print(f"  - {reason}", markup=False)
     console.print(_("Next: {command}").format(command=following), markup=False)

@@ -10,6 +10,7 @@ from rmc_dr.cli.common import Context, pass_context
 from rmc_dr.i18n import _
 
 if TYPE_CHECKING:
+    from rmc_dr.estate import Estate
     from rmc_dr.evidence.folder import Kept
     from rmc_dr.evidence.manifest import Manifest
     from rmc_dr.preserve import Preserved
@@ -124,7 +125,7 @@ def list_(context: Context, /, as_json: bool) -> None:
     from rmc_dr.evidence import folder
 
     context.json = as_json or context.json
-    rows = [_row(kept) for kept in folder.all_of(context.estate().name)]
+    rows = [_row(context.estate(), kept) for kept in folder.all_of(context.estate().name)]
     if context.json:
         context.emit(rows)
         return
@@ -134,16 +135,17 @@ def list_(context: Context, /, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rmc_dr.console import name_column
     from rmc_dr.words import printable, size
 
-    table = Table("ID", _("State"), _("Files"), _("Size"), _("Not had"), _("Reason"), box=None)
+    table = Table(name_column("ID"), _("State"), _("Files"), _("Size"), _("Not had"), _("Reason"), box=None)
     for row in rows:
         numbers = (str(row["files"]), size(row["bytes"]), str(row["not_had"]))
         table.add_row(row["id"], _state(row), *numbers, Text(printable(row["reason"])))
     context.console.print(table)
 
 
-def _row(kept: Kept) -> dict[str, Any]:
+def _row(estate: Estate, kept: Kept) -> dict[str, Any]:
     from rmc_dr.evidence import custody, manifest
     from rmc_dr.evidence.folder import COLLECTING
     from rmc_dr.files import read_json
@@ -154,7 +156,7 @@ def _row(kept: Kept) -> dict[str, Any]:
         sealed = manifest.Manifest(kept.id, read_json(kept.path / COLLECTING), (), {}, {}, interrupted=True)
     return {
         "id": kept.id,
-        "state": _stand(kept, copied=custody.claims(kept, custody.COPIED)),
+        "state": _stand(kept, copied=custody.tells(estate, kept, custody.COPIED)),
         "interrupted": sealed.interrupted,
         "files": len(sealed.had),
         "bytes": sealed.bytes,

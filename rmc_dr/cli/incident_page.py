@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rich.table import Table
 
+from rmc_dr.console import name_column
 from rmc_dr.i18n import _, language
 from rmc_dr.incident.clocks import read, year_without_holidays
 from rmc_dr.incident.findings import table
@@ -61,7 +62,7 @@ def as_lines(state: IncidentState, now: datetime) -> Iterator[str]:
 
 
 def as_rows(found: Sequence[Summary]) -> Table:
-    rows = Table(_("Incident"), _("Class"), _("Opened"), _("Closed"), box=None)
+    rows = Table(name_column(_("Incident")), _("Class"), _("Opened"), _("Closed"), box=None)
     for one in found:
         state = one.state
         if one.damaged or state.opened is None:
@@ -73,7 +74,7 @@ def as_rows(found: Sequence[Summary]) -> Table:
 
 
 def as_table() -> Table:
-    rows = Table(_("Code"), _("Class"), _("Affects use"), _("What was found"), box=None)
+    rows = Table(name_column(_("Code")), _("Class"), _("Affects use"), _("What was found"), box=None)
     for code, finding in table().findings.items():
         affects = _("yes") if finding.affects_use else _("no")
         rows.add_row(code, class_word(finding.klass), affects, finding.said(language()))

@@ -67,7 +67,11 @@ def status(context: Context, as_json: bool) -> None:
         return
     from rich.table import Table
 
-    table = Table(_("Host"), _("Address"), _("Runs"), _("Broken"), _("Cut from"), _("Disk"), box=None)
+    from rmc_dr.console import name_column
+
+    table = Table(
+        name_column(_("Host")), _("Address"), _("Runs"), _("Broken"), _("Cut from"), _("Disk"), box=None
+    )
     for host in seen.hosts:
         written = _("{mib} MiB written").format(mib=host.written_mib) if host.disk else ""
         table.add_row(host.name, host.address, host.mode, host.broken or "", " ".join(host.cut), written)

@@ -91,10 +91,18 @@ def _print(context: Context, found: list[Entry]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rmc_dr.console import name_column
     from rmc_dr.words import printable
 
     table = Table(
-        "ID", _("Title"), _("About"), _("By"), _("Made on"), _("Locked until"), box=None, padding=(0, 2, 0, 0)
+        name_column("ID"),
+        _("Title"),
+        _("About"),
+        _("By"),
+        _("Made on"),
+        _("Locked until"),
+        box=None,
+        padding=(0, 2, 0, 0),
     )
     for one in found:
         locked = one.locked_until[:10] or (_("no lock") if one.archived else _("not archived"))

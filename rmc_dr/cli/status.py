@@ -64,7 +64,7 @@ def status(context: Context) -> None:
             }
         )
         return
-    context.console.print(f"{estate.config.centre} ({estate.name})")
+    context.console.print(printable(f"{estate.config.centre} ({estate.name})"))
     for host in hosts:
         context.console.print(f"  {host.name}: {_state(host)} ({host.reach.value})")
     context.console.print(_("  database pair: {verdict}").format(verdict=pair))

@@ -17,6 +17,7 @@ from rmc_dr.estate import Estate
 from rmc_dr.evidence import sign
 from rmc_dr.evidence.folder import CUSTODY, Kept
 from rmc_dr.files import append_line
+from rmc_dr.untrusted import load
 
 COLLECTED = "collected"
 COPIED = "copied"
@@ -47,9 +48,6 @@ def who() -> dict[str, str]:
 def append(estate: Estate, kept: Kept, did: str, **about: Any) -> None:
     """Add a line; on the disk when this returns. Hold the collection meanwhile. Raises BadInput or Error."""
     lines = _whole_lines(kept)
-    torn = kept.path / CUSTODY
-    if torn.is_file() and (size := sum(len(line) for line in lines)) != torn.stat().st_size:
-        os.truncate(torn, size)  # a power cut tore the last line: it was never said
     said = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "did": did,
@@ -59,7 +57,7 @@ def append(estate: Estate, kept: Kept, did: str, **about: Any) -> None:
     }
     text = json.dumps(said, ensure_ascii=True, sort_keys=True)
     line = json.dumps({"said": text, "signature": sign.sign(estate, text.encode())})
-    append_line(torn, line)
+    append_line(kept.path / CUSTODY, line)
 
 
 def read(estate: Estate, kept: Kept) -> list[Entry]:
@@ -73,9 +71,16 @@ def read(estate: Estate, kept: Kept) -> list[Entry]:
     return entries
 
 
-def claims(kept: Kept, did: str) -> bool:
-    """Whether a line says this, believed or not."""
-    return any(_parse(line)[0].get("did") == did for line in _whole_lines(kept))
+def tells(estate: Estate, kept: Kept, did: str) -> bool:
+    """Whether a good line says this; no other is proven. Raises BadInput as ``read`` does."""
+    before = ""
+    for line in _whole_lines(kept):
+        said, text, signature = _parse(line)
+        fits = said.get("did") == did and said.get("before") == before
+        if fits and sign.check(estate, text.encode(), signature):
+            return True
+        before = _digest(line)
+    return False
 
 
 def last(entries: list[Entry], did: str) -> Mapping[str, Any] | None:
@@ -93,9 +98,9 @@ def _whole_lines(kept: Kept) -> list[bytes]:
 
 def _parse(line: bytes) -> tuple[dict[str, Any], str, str]:
     try:
-        outer = json.loads(line)
+        outer = load(line)
         text, signature = str(outer["said"]), str(outer["signature"])
-        said = json.loads(text)
+        said = load(text)
     except (ValueError, TypeError, KeyError):
         return {}, "", ""
     return (said if isinstance(said, dict) else {}), text, signature

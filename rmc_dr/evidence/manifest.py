@@ -6,9 +6,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from rmc_dr.estate import Estate
 from rmc_dr.evidence import sign
@@ -19,6 +22,7 @@ from rmc_dr.evidence.sources import Task
 from rmc_dr.files import read_json, write_atomically
 from rmc_dr.i18n import _
 from rmc_dr.kit.place import digest
+from rmc_dr.untrusted import load
 
 FORMAT = 1
 
@@ -48,6 +52,9 @@ class Manifest:
         return sum(piece.bytes for piece in self.pieces)
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def begin(estate: Estate, kept: Kept, about: Mapping[str, Any], tasks: Sequence[Task]) -> None:
     """Say whose it is before the first byte: what a kill leaves behind can still be sealed."""
     asked = [
@@ -66,36 +73,31 @@ def write(estate: Estate, kept: Kept, manifest: Manifest) -> None:
 
 
 def read(kept: Kept) -> Manifest:
-    """The manifest as it stands, believed or not. Raises ValueError."""
+    """The manifest as it stands, believed or not. Raises ValueError, OSError."""
     return parse((kept.path / MANIFEST).read_bytes())
 
 
 def parse(text: bytes) -> Manifest:
     """Raises ValueError for what is no manifest."""
-    try:
-        raw = json.loads(text)
-        if raw["format"] != FORMAT:
-            raise ValueError(f"format {raw['format']}")
-        return Manifest(
-            id=str(raw["id"]),
-            about=dict(raw["about"]),
-            pieces=tuple(Piece(**piece) for piece in raw["pieces"]),
-            clocks={name: Clock(**clock) for name, clock in raw["clocks"].items()},
-            silent=dict(raw["silent"]),
-            interrupted=bool(raw["interrupted"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a manifest: {error}") from None
+    raw = load(text)
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise ValueError("not a manifest")
+    manifest = _MANIFEST.validate_python(raw)
+    if not _hosts_are_told(manifest.about):
+        raise ValueError("not a manifest: about.hosts")
+    return manifest
 
 
 def of_leftover(kept: Kept) -> Manifest:
     """What a kill left: the files as they lie, and what had been asked for and did not come."""
     about = read_json(kept.path / COLLECTING)
-    asked = about.pop("asked", [])
+    asked = _whole(about.pop("asked", []))
+    if not _hosts_are_told(about):
+        del about["hosts"]
     cut = Piece("", "", patient=True, why=_("the collection was cut off"))
     pieces = [
         replace(_as_it_lies(kept.path, str(one["file"]), cut), host=one["host"], source=one["source"],
-                patient=bool(one["patient"]))
+                patient=bool(one.get("patient", True)))
         for one in asked
     ]  # fmt: skip
     return Manifest(kept.id, about, tuple(pieces), {}, {}, interrupted=True)
@@ -105,11 +107,29 @@ def fingerprints(estate: Estate) -> dict[str, str]:
     """SHA-256 of each host key that is pinned: who answered was proven by it."""
     path = estate.private_dir / "known_hosts"
     found = {}
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        names, _kind, key = line.split()[:3]
-        digest = hashlib.sha256(base64.b64decode(key)).digest()
-        found[names.split(",")[0]] = "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
+        words = line.split()
+        if len(words) < 3 or words[0].startswith(("#", "@")):
+            continue  # ssh passes over what is blank or a remark as well; a mark names no host's own key
+        with suppress(ValueError):
+            raw = hashlib.sha256(base64.b64decode(words[2], validate=True)).digest()
+            found[words[0].split(",")[0]] = "SHA256:" + base64.b64encode(raw).decode().rstrip("=")
     return found
+
+
+def _whole(asked: Any) -> list[Mapping[str, Any]]:
+    """What had been asked for, as far as it can be read."""
+    names = ("host", "source", "file")
+    return [
+        one
+        for one in (asked if isinstance(asked, list) else ())
+        if isinstance(one, dict) and all(isinstance(one.get(name), str) for name in names)
+    ]
+
+
+def _hosts_are_told(about: Mapping[str, Any]) -> bool:
+    hosts = about.get("hosts", {})
+    return isinstance(hosts, dict) and all(isinstance(said, dict) for said in hosts.values())
 
 
 def _as_it_lies(folder: Path, name: str, piece: Piece) -> Piece:

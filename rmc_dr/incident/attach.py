@@ -50,10 +50,12 @@ def attach_to(incident: str, what: str, **about: Any) -> None:
 def join(estate: str, run: str, plan: str, target: str) -> str | None:
     """Attach a run to the estate's open incident, once; returns the incident's name. None as ``attach``."""
     with suppress(Error, OSError):
-        if state := open_incident(estate):
-            if run not in state.runs:
-                append(state.incident, (), "run-attached", run=run, plan=plan, target=target)
-            return state.incident
+        if found := open_incident(estate):
+            with held(found.incident) as journal:
+                state = read(found.incident)
+                if state.open and run not in state.runs:
+                    journal.append("run-attached", run=run, plan=plan, target=target)
+            return state.incident if state.open else None
     return None
 
 
@@ -68,7 +70,9 @@ class Follower:
         if event.event not in TOLD:
             return
         with suppress(Error, OSError):
-            state = read(self._incident)
+            with held(self._incident) as journal:
+                state = read(self._incident)
+                if state.open:
+                    news.write(journal, state, event.event, lambda: news_stage(self._plan, event))
             if state.open:
-                news.write(state, event.event, lambda: news_stage(self._plan, event))
                 news.carry(state.inventory)

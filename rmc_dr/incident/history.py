@@ -10,6 +10,7 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from rmc_dr.history import Event
+from rmc_dr.incident.attached import judge as judge_attached
 from rmc_dr.incident.findings import Nature, judge, table, worst
 from rmc_dr.incident.terms import CLASSES, Class, Kind, Milestone, Terms, Topic
 
@@ -54,6 +55,11 @@ class IncidentState:
         for name in _SAID.get(event.event, ()):
             if not isinstance(event.fields[name], str | int):
                 raise TypeError(f"{name}: {event.fields[name]!r}")
+        for name in _MAY_SAY.get(event.event, ()):
+            if not isinstance(event.get(name), str | None):
+                raise TypeError(f"{name}: {event.fields[name]!r}")
+        if event.event == "attached":
+            judge_attached(event.fields)
         step = _STEPS.get(event.event)
         return replace(step(self, event) if step else self, events=(*self.events, event))
 
@@ -188,6 +194,12 @@ _SAID: Mapping[str, tuple[str, ...]] = {
     "notice-sent": ("notice", "to"),
     "notice-failed": ("notice", "to"),
     "clock-warned": ("percent",),
+}
+_MAY_SAY: Mapping[str, tuple[str, ...]] = {
+    "note": ("about",),
+    "milestone": ("about", "text"),
+    "run-attached": ("plan", "target"),
+    "incident-closed": ("cause", "operator"),
 }
 _STEPS: Mapping[str, Callable[[IncidentState, Event], IncidentState]] = {
     "incident-opened": _opened,

@@ -7,7 +7,7 @@ stays in the journal, and `rmc-dr incident watch` tries again; a kill or a power
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -15,22 +15,24 @@ from rmc_dr import content
 from rmc_dr.history import Event
 from rmc_dr.i18n import speaking
 from rmc_dr.incident.history import IncidentState
-from rmc_dr.incident.record import append
 from rmc_dr.incident.words import news_text, titled
+from rmc_dr.journal import Journal
 
 
 def write(
+    journal: Journal,
     state: IncidentState,
     kind: str,
     say: Callable[[], str],
-    secrets: Iterable[str] = (),
     above: Callable[[], str] | None = None,
 ) -> Event:
-    """Keep one piece of news, in the estate's language; ``above`` stands before its text. Raises Error."""
+    """Keep one piece of news in the incident's journal, in the estate's language; ``above`` stands before its
+    text. Raises Error.
+    """
     with speaking(state.language):
         title, text = titled(state.centre, say()), news_text(state, datetime.now(UTC))
         text = f"{above()}\n\n{text}" if above else text
-    return append(state.incident, secrets, "notice", kind=kind, title=title, text=text)
+    return journal.append("notice", kind=kind, title=title, text=text)
 
 
 def carry(inventory: str) -> None:

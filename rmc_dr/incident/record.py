@@ -117,7 +117,10 @@ def _refuse_second(estate: str) -> None:
 
 
 def append(incident: str, secrets: Iterable[str], event: str, **fields: Any) -> Event:
-    """Add one event to an incident's journal. Raises Error or Locked where it cannot be written."""
+    """Add one event to an incident's journal; who decides by what it says holds it meanwhile.
+
+    Raises Error or Locked where it cannot be written.
+    """
     with held(incident, secrets) as journal:
         return journal.append(event, **fields)
 

@@ -19,6 +19,7 @@ Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 CLASSES: tuple[Class, ...] = ("general", "major", "critical")  # each worse than the one before
 WEEKDAYS: tuple[Weekday, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 YEAR_HOURS = 366 * 24
+LEAST_HOURS = 0.02  # a minute, in a number that can be told: nobody does anything sooner
 
 
 def _in_both(raw: Any) -> Any:
@@ -53,7 +54,7 @@ class Clock(Strict):
     clause: Worded
     when: When = When()
     starts: Literal["noticed", "opened"] = "noticed"
-    hours: float | None = Field(default=None, gt=0, le=YEAR_HOURS)
+    hours: float | None = Field(default=None, ge=LEAST_HOURS, le=YEAR_HOURS)
     working_days: int | None = Field(default=None, ge=1, le=366)
     until: tuple[Milestone, ...] = Field(min_length=1)
 
@@ -87,7 +88,7 @@ class Authorities(Strict):
     """To whom the centre has to report such a fault, and within how many hours of its notice."""
 
     to: Worded
-    hours: float = Field(gt=0, le=YEAR_HOURS)
+    hours: float = Field(ge=LEAST_HOURS, le=YEAR_HOURS)
     when: When = When(classes=("critical",))
 
 

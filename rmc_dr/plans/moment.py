@@ -10,6 +10,7 @@ from rmc_dr.errors import BadInput
 from rmc_dr.i18n import _
 
 LATEST = "latest"
+FIRST_YEAR = 2001  # records hold what is after 2000, in every zone
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read_time(text: str, zone: str, now: datetime) -> datetime:
     """Read an ISO 8601 time with its zone; ``zone`` is the estate's, ``now`` has a zone.
 
     Raises BadInput: a time without a zone is refused with the reading that was probably meant, for eight
-    hours of a hospital's work hang on it; so is one that lies ahead.
+    hours of a hospital's work hang on it; so is one that lies ahead, or before FIRST_YEAR.
     """
     try:
         time = datetime.fromisoformat(text)
@@ -47,6 +48,12 @@ def read_time(text: str, zone: str, now: datetime) -> datetime:
             _("{text} is not a time.").format(text=text),
             _("Write it as in {example}.").format(example=_example(now, zone)),
         ) from None
+    if time.year < FIRST_YEAR:
+        raise BadInput(
+            "time-unreadable",
+            _("{text} is before the year {year}.").format(text=text, year=FIRST_YEAR),
+            _("Write it as in {example}.").format(example=_example(now, zone)),
+        )
     if time.tzinfo is None:
         meant = time.replace(tzinfo=ZoneInfo(zone))
         raise BadInput(

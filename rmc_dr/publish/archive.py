@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,6 +23,7 @@ from rmc_dr.publish import shelf
 from rmc_dr.publish.shelf import Entry, File, Stored
 from rmc_dr.store import objects
 from rmc_dr.store.client import client
+from rmc_dr.untrusted import load
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -116,9 +117,9 @@ def _put(estate: Estate, writer: S3Client, verifier: S3Client, key: str, name: s
 
 def _believed(estate: Estate, line: bytes) -> Entry | None:
     try:
-        outer: Any = json.loads(line)
+        outer = load(line)
         text, signature = str(outer["said"]), str(outer["signature"])
-        return shelf.parse(json.loads(text)) if sign.check(estate, text.encode(), signature) else None
+        return shelf.parse(load(text)) if sign.check(estate, text.encode(), signature) else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

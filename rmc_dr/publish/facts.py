@@ -74,7 +74,7 @@ def gather(estate: Estate, incident: str) -> Facts:
         now=now,
         readings=tuple(read(state, now)),
         runs=tuple(_runs(state)),
-        evidence=tuple(_evidence(state)),
+        evidence=tuple(_evidence(estate, state)),
         releases=tuple(_releases(state, releases.history(estate.name))),
     )
 
@@ -92,11 +92,11 @@ def _runs(state: IncidentState) -> Iterator[Run]:
         yield Run(name, plan, target, *whole)
 
 
-def _evidence(state: IncidentState) -> Iterator[Collection]:
+def _evidence(estate: Estate, state: IncidentState) -> Iterator[Collection]:
     for event in state.attached("evidence"):
         name = str(event.get("id", ""))
         kept = Kept(name, folder.root(state.estate) / name)
-        yield Collection(name, event, _index(kept), _copied(kept, event))
+        yield Collection(name, event, _index(kept), _copied(estate, kept, event))
 
 
 def _index(kept: Kept) -> Manifest | None:
@@ -106,10 +106,13 @@ def _index(kept: Kept) -> Manifest | None:
         return None
 
 
-def _copied(kept: Kept, said: Event) -> bool | None:
+def _copied(estate: Estate, kept: Kept, said: Event) -> bool | None:
     """Older records tell it themselves, of the moment when it was sealed."""
     if (kept.path / folder.CUSTODY).is_file():
-        return custody.claims(kept, custody.COPIED)
+        try:
+            return custody.tells(estate, kept, custody.COPIED)
+        except Error:  # nobody is known here who may sign
+            return None
     return bool(said.get("copied")) if "copied" in said.fields else None
 
 

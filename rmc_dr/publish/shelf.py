@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 import secrets as random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from rmc_dr import content
 from rmc_dr.files import append_line
 from rmc_dr.i18n import _
 from rmc_dr.journal import plain
 from rmc_dr.names import the_one
+from rmc_dr.untrusted import objects
 
 INDEX = "index.jsonl"
 
@@ -70,6 +73,9 @@ class Entry:
         return next((one for one in self.files if one.name == name), None)
 
 
+_ENTRY, _STORED = TypeAdapter(Entry), TypeAdapter(tuple[Stored, ...])
+
+
 def folder(estate: str) -> Path:
     return content.STATE / "reports" / estate
 
@@ -90,14 +96,15 @@ def entries(estate: str) -> dict[str, Entry]:
     """Every report of the estate that was made here, the newest last; a line that is none is left out."""
     path = folder(estate) / INDEX
     found: dict[str, Entry] = {}
-    for said in _lines(path.read_bytes().splitlines() if path.is_file() else ()):
+    for said in objects(path.read_bytes() if path.is_file() else b""):
         try:
             if said.get("event") == "made":
                 entry = parse(said["entry"])
                 found[entry.id] = entry
             elif said.get("event") == "archived" and said["id"] in found:
-                stored = tuple(Stored(**one) for one in said["objects"])
-                found[said["id"]] = replace(found[said["id"]], objects=stored)
+                found[said["id"]] = replace(
+                    found[said["id"]], objects=_STORED.validate_python(said["objects"])
+                )
         except (KeyError, TypeError, ValueError):
             continue
     return found
@@ -105,9 +112,7 @@ def entries(estate: str) -> dict[str, Entry]:
 
 def parse(raw: Mapping[str, Any]) -> Entry:
     """Raises KeyError, TypeError or ValueError for what is no entry."""
-    parts = {**raw, "files": tuple(File(**one) for one in raw["files"])}
-    parts["objects"] = tuple(Stored(**one) for one in raw.get("objects") or ())
-    entry = Entry(**parts)
+    entry = _ENTRY.validate_python({**raw, "objects": raw.get("objects") or ()})
     if any(Path(name).name != name or name.startswith(".") for name in [entry.id, *_names(entry)]):
         raise ValueError(f"no name: {entry.id}")
     return entry
@@ -133,13 +138,3 @@ def _names(entry: Entry) -> list[str]:
 def _append(estate: str, event: str, **fields: Any) -> None:
     said = {"event": event, "time": datetime.now(UTC), **fields}
     append_line(folder(estate) / INDEX, json.dumps(plain(said), ensure_ascii=False))
-
-
-def _lines(raw: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    for line in raw:
-        try:
-            said = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(said, dict):
-            yield said

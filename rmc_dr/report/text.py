@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rmc_dr.console import Console
 from rmc_dr.i18n import _
 from rmc_dr.report.data import Report, StageRow
 from rmc_dr.retold import retold
@@ -33,7 +33,7 @@ _WIDTH_FOR_BARS = 110
 def print_report(report: Report, console: Console) -> None:
     """Print the report, plain where the console is no terminal."""
     if not console.is_terminal:
-        console = Console(file=console.file, width=_WIDTH, highlight=False)
+        console = Console(file=console.file, width=_WIDTH)
     console.print(Text(f"{plan_title(report.plan)}: {report.target}", style="bold"))
     console.print(_summary(report))
     console.print()

@@ -18,7 +18,7 @@ def proof(entry: Entry) -> Proof:
         scope=entry.kind,
         rpo_seconds=_number(entry.about.get("rpo_seconds")),
         rto_estimate_seconds=_number(entry.about.get("rto_estimate_seconds")),
-        red=tuple(map(str, entry.about.get("red") or ())),
+        red=entry.texts("red"),
     )
 
 

@@ -16,6 +16,7 @@ from rmc_dr.incident import news
 @pytest.fixture(autouse=True)
 def _english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RMC_DR_LANG", "en")
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one
 
 
 @pytest.fixture(autouse=True)

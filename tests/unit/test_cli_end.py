@@ -46,6 +46,11 @@ def test_the_system_refuses(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["error"] == "system-error"
 
 
+def test_another_disk_that_is_full_costs_no_document(monkeypatch, capsys):
+    assert run(monkeypatch, OSError(28, "No space left on device", "/var/lib/rmc-dr/x"), "--json") == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "system-error"
+
+
 def test_a_defect_is_said_and_kept(monkeypatch, capsys, tmp_path: Path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert run(monkeypatch, ValueError("no such thing")) == 1
@@ -169,3 +174,29 @@ def test_what_a_playbook_tells_steers_no_terminal() -> None:
     assert said.count("owned") == 2
     assert "[red]" in said
     assert not [sign for sign in STEERS if sign in said], ascii(said)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["incident", "show", "--json", "--bogus"],
+        ["check", "--json", "--every", "x"],
+        ["incident", "note", "--json"],
+        ["nonsense", "--json"],
+    ],
+)
+def test_a_usage_error_is_a_document_where_json_is_wanted(words: list[str]):
+    done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    said = json.loads(done.stdout)
+    assert (said["error"], bool(said["message"]), bool(said["hint"])) == ("usage", True, True)
+
+
+def test_who_gives_up_is_a_document_too(monkeypatch, capsys):
+    assert run(monkeypatch, click.Abort(), "--json") == 5  # type: ignore[arg-type]
+    assert json.loads(capsys.readouterr().out)["error"] == "given-up"
+
+
+def test_a_broken_pipe_of_a_program_is_said_and_no_reader_who_left(monkeypatch, capsys):
+    assert run(monkeypatch, BrokenPipeError(32, "Broken pipe")) == 1
+    assert "Broken pipe" in capsys.readouterr().err

@@ -314,7 +314,8 @@ def test_what_was_had_when_the_operator_stops_it_is_sealed(
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"{}", b"null", b'{"format": 9}', b"\xff", b'{"format": 1, "pieces": 3}']
+    "text",
+    [b"", b"[]", b"{}", b"null", b'{"format": 9}', b"\xff", b'{"format": 1, "pieces": 3}', b"[" * 200_000],
 )
 def test_what_is_no_manifest_is_refused_as_such(text: bytes):
     with pytest.raises(ValueError):  # noqa: PT011
@@ -332,7 +333,7 @@ def test_the_list_shows_what_state_each_is_in(ready: Estate, hosts: Any, store: 
     store.down = True
     sealed = story.preserve(ready, story.Wanted(reason="why"))
     opened = folder.make(ready.name)
-    rows = {row["id"]: row for row in map(_row, folder.all_of(ready.name))}
+    rows = {row["id"]: row for row in (_row(ready, kept) for kept in folder.all_of(ready.name))}
     assert rows[sealed.id]["state"] == "sealed"
     assert rows[sealed.id]["reason"] == "why"
     assert rows[opened.id]["state"] == "unsealed"

@@ -54,7 +54,7 @@ PURE_TRIAGE = {
 DIAGNOSED = PURE_TRIAGE | {"check", "estate_limits", "spoken", "strict", "wording", "words"}
 READERS = ("view", "notify", "incident", "report", "retold", "spoken", "words")
 READ = {
-    "backup_record", "content", "drill_record", "errors", "history", "i18n", "incident", "journal",
+    "backup_record", "console", "content", "drill_record", "errors", "history", "i18n", "incident", "journal",
     "journals", "lines", "locks", "model", "names", "record", "redact", "releases", "report", "retold",
     "rounds", "spoken", "strict", "wording", "words",
 }  # fmt: skip

@@ -135,7 +135,8 @@ def test_what_is_refused_changes_nothing(ours: Estate, call: Callable[[Estate], 
         ("yesterday", "time-unreadable"),
         ("2026-11-25T02:00", "time-without-zone"),
         ("2999-01-01T00:00:00+08:00", "time-ahead"),
-        ("0001-01-01T00:00:00+00:00", "too-long-ago"),
+        ("2001-01-01T00:00:00+00:00", "too-long-ago"),
+        ("0001-01-01T00:00:00+23:59", "time-unreadable"),
     ],
 )
 def test_a_time_that_means_nothing_opens_nothing(ours: Estate, noticed: str, code: str) -> None:
@@ -270,7 +271,7 @@ def test_nothing_of_an_incident_stops_a_run(ours: Estate, harm: str, monkeypatch
         def fail(*_words: Any, **_more: Any) -> None:
             raise refuse
 
-        monkeypatch.setattr(news, "append", fail)
+        monkeypatch.setattr(attach, "held", fail)
         monkeypatch.setattr(attach, "append", fail)
     journal.append("stage-finished", name="fence", status="ok", seconds=1, changed=0)
     journal.append("run-finished", outcome="recovered", rto_seconds=1.0)
@@ -280,10 +281,10 @@ def test_nothing_of_an_incident_stops_a_run(ours: Estate, harm: str, monkeypatch
 
 
 def test_evidence_attaches_itself_where_an_incident_is_open(ours: Estate) -> None:
-    assert attach.attach(ours.name, "evidence", sha256="00") is None
+    assert attach.attach(ours.name, "evidence", id="e", files=2) is None
     state = response.start(ours, "x", CRITICAL)
-    assert attach.attach(ours.name, "evidence", sha256="00") == state.incident
-    assert record.read(state.incident).events[-1].fields == {"what": "evidence", "sha256": "00"}
+    assert attach.attach(ours.name, "evidence", id="e", files=2) == state.incident
+    assert record.read(state.incident).events[-1].fields == {"what": "evidence", "id": "e", "files": 2}
 
 
 def test_the_process_that_carries_is_started_and_not_waited_for(

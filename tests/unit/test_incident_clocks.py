@@ -289,6 +289,7 @@ def test_a_year_without_holidays_is_said() -> None:
         {"clocks": [{"name": "a", "clause": "c", "hours": 1, "working_days": 1, "until": ["solved"]}]},
         {"clocks": [{"name": "a", "clause": "c", "hours": 1, "until": []}]},
         {"clocks": [{"name": "a", "clause": "c", "hours": 0, "until": ["solved"]}]},
+        {"clocks": [{"name": "a", "clause": "c", "hours": 1e-10, "until": ["solved"]}]},
         {"clocks": [{"name": "a", "clause": "c", "hours": 1, "until": ["mended"]}]},
         {"clocks": [{"name": "a", "clause": {"en": "c"}, "hours": 1, "until": ["solved"]}]},
         {"clocks": [{"name": "a", "clause": 5, "hours": 1, "until": ["solved"]}]},
@@ -297,6 +298,7 @@ def test_a_year_without_holidays_is_said() -> None:
         {"calendar": {"working_days": ["Mon"], "holidays": ["2026-01-01"], "make_up_days": ["2026-01-01"]}},
         {"warn_at_percent": [100]},
         {"authorities": {"to": "", "hours": 1}},
+        {"authorities": {"to": "x", "hours": 1e-10}},
     ],
 )
 def test_terms_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:

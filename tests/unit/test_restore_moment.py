@@ -49,6 +49,10 @@ def test_a_time_without_a_zone_is_refused_with_what_was_meant():
         ("24.11.2026 10:30", "time-unreadable"),
         ("2026-13-01T00:00:00Z", "time-unreadable"),
         ("2026-11-24T03:00:01Z", "time-ahead"),
+        ("0001-01-01T00:00:00+23:59", "time-unreadable"),
+        ("0001-01-01T00:00:00+00:00", "time-unreadable"),
+        ("0001-01-01T00:00:00", "time-unreadable"),
+        ("2000-01-01T00:00:00+23:59", "time-unreadable"),
     ],
 )
 def test_what_is_no_moment_is_refused(text, code):
