@@ -96,22 +96,22 @@ def _show(context: Context, found: Audit, words: bool) -> None:
 
     say = context.console.print
     for one in found.timeline:
-        say(_told(one), markup=False, style=STYLES[one.weight])
+        say(_told(one), style=STYLES[one.weight])
         if words:
-            say(f"      {printable(one.words)}", markup=False, style="dim")
+            say(f"      {printable(one.words)}", style="dim")
     say(
         _("{count} entries out of {lines} lines.").format(count=len(found.timeline), lines=found.lines),
         style="bold",
     )
     first = _told(found.first_error) if found.first_error else _("none in this window")
-    say(_("First error: {first}").format(first=first), markup=False)
+    say(_("First error: {first}").format(first=first))
     for name, clock in found.clocks.items():
         if abs(clock.ahead) > max(1.0, clock.within):
             say(_("{host}: its clock is {ahead:+.1f} s off; corrected.").format(host=name, ahead=clock.ahead))
     for name, count in found.unreadable.items():
-        say(_("{file}: {count} lines could not be read.").format(file=name, count=count), markup=False)
+        say(_("{file}: {count} lines could not be read.").format(file=name, count=count))
     for line in found.not_had:
-        say(_("not had: {what}").format(what=printable(line)), markup=False)
+        say(_("not had: {what}").format(what=printable(line)))
     _show_assessment(context, found.assessment)
 
 

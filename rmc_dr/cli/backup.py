@@ -102,11 +102,11 @@ def list_(context: Context, /, as_json: bool) -> None:
         return
     console = context.console
     for line in (*_database_lines(seen), *_files_lines(seen)):
-        console.print(line, markup=False)
+        console.print(line)
     for what, said in seen.errors.items():
-        console.print(_("Unknown: {what}: {said}").format(what=what, said=said), markup=False, style="yellow")
+        console.print(_("Unknown: {what}: {said}").format(what=what, said=said), style="yellow")
     for fault in found:
-        console.print(_("Missing: {what}").format(what=describe(fault)), markup=False, style="red")
+        console.print(_("Missing: {what}").format(what=describe(fault)), style="red")
 
 
 @backup.command(help=_("One line for monitoring; the exit code is 0 well, 1 warning, 2 critical, 3 unknown."))

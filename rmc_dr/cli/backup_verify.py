@@ -87,7 +87,7 @@ def _show(context: Context, verdict: Verdict, place: str) -> None:
         mark, style = (_("green"), "green") if proof.green else (_("RED"), "bold red")
         objects = f" [{', '.join(proof.objects[:10])}]" if proof.objects else ""
         line = f"{mark}  {proof_title(proof.name)}: {proof.detail or '-'}{objects}"
-        console.print(line, style=style, markup=False)
+        console.print(line, style=style)
     if verdict.rpo_seconds is not None:
         console.print(
             _("Data loss if the primary were gone now: {time} (measured)").format(

@@ -166,7 +166,6 @@ def _print(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding
                 estate=estate.name, hosts=len(seen.hosts), seconds=seen.seconds
             ),
             style="green",
-            markup=False,
         )
         return
     table = Table(box=None, pad_edge=False)
@@ -191,7 +190,5 @@ def _print(context: Context, estate: Estate, seen: Seen, found: Sequence[Finding
     )
     command = next_step(seen, found[0])
     if command:
-        console.print(_("Next: {command}").format(command=with_estate(command)), markup=False)
-    console.print(
-        _("What {code} means and what to do: {page}").format(code=found[0].code, page=RUNBOOK), markup=False
-    )
+        console.print(_("Next: {command}").format(command=with_estate(command)))
+    console.print(_("What {code} means and what to do: {page}").format(code=found[0].code, page=RUNBOOK))

@@ -156,17 +156,17 @@ def teller(context: Context) -> Callable[..., None]:
     rate = Rate()
 
     if not context.json and (line := context.incident_line()):
-        context.console.print(line, markup=False, style="bold")
+        context.console.print(line, style="bold")
 
     def tell(event: str, **fields: Any) -> None:
         if context.json:
             return
         if event == "task" and fields.get("status") == "started":
-            context.console.print(f"  {printable(fields['task'])}", style="dim", markup=False)
+            context.console.print(f"  {printable(fields['task'])}", style="dim")
         elif event == "stage":
             context.console.print(stage_title(str(fields["name"])))
         elif event == "note":
-            context.console.print(f"  {printable(fields['text'])}", markup=False)
+            context.console.print(f"  {printable(fields['text'])}")
         elif event == "progress":
             done, total = fields["done"], fields["total"]
             rate.add(time.monotonic(), done)

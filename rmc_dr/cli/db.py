@@ -74,8 +74,8 @@ def _show(context: Context, seen: PairObservation, judged: Verdict, following: s
     named = (judged.name, f"bold {colour}")
     console.print(Text.assemble(_("Verdict:"), " ", named, f"  {_meaning(judged.name)}"))
     for reason in judged.reasons:
-        console.print(f"  - {reason}", markup=False)
-    console.print(_("Next: {command}").format(command=following), markup=False)
+        console.print(f"  - {reason}")
+    console.print(_("Next: {command}").format(command=following))
 
 
 def _nodes(seen: PairObservation) -> Table:

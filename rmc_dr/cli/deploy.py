@@ -111,7 +111,7 @@ def _back(context: Context, application: str, options: dict[str, Any]) -> None:
     plan = story.plan_back(estate, application)
     show_plan(context, plan)
     if not context.json:
-        context.console.print(_window(releases.window(releases.history(estate.name))), markup=False)
+        context.console.print(_window(releases.window(releases.history(estate.name))))
         context.console.print(_("The database stays as it is: what migrations have changed stays changed."))
     if options["plan_only"]:
         return
@@ -193,7 +193,7 @@ def _show_plan(context: Context, prepared: Prepared) -> None:
     if not prepared.backup.yes:
         lines.append(_("Backup: {reason}.").format(reason=prepared.backup.reason))
     for line in lines:
-        context.console.print(line, markup=False)
+        context.console.print(line)
 
 
 def _window(window: Window | None) -> str:
@@ -213,7 +213,7 @@ def _show(context: Context, done: Deployed) -> None:
         context.emit_event("deploy", done)
         return
     for check in done.checks:
-        context.console.print(_("  proven: {check}").format(check=check.name), markup=False)
+        context.console.print(_("  proven: {check}").format(check=check.name))
     context.console.print(
         _("{app} runs release {release}; before it: {before}.").format(
             app=done.application, release=done.release, before=done.before or "-"
@@ -252,7 +252,7 @@ def releases(context: Context, /, application: str | None, as_json: bool) -> Non
         context.console.print(_("Nothing was deployed from this machine yet."))
     for row in [] if context.json else rows:
         for line in _told(row):
-            context.console.print(line, markup=False)
+            context.console.print(line)
 
 
 def _told(row: Release) -> list[str]:

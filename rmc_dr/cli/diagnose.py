@@ -92,7 +92,7 @@ def _show_frozen(context: Context, told: Told, *, kept: bool) -> None:
     if not (told.took or told.retried or told.missed):
         lines.append(_("The vault names nobody who could be told (vault.notify.addresses): call somebody."))
     for line in lines:
-        context.console.print(line, markup=False)
+        context.console.print(line)
 
 
 def _mended(context: Context, estate: Estate, target: Host, before: Walk) -> int:
@@ -157,9 +157,9 @@ def _print(context: Context, found: Walk, incident: str | None) -> None:
 
     said, console = _document(found, incident), context.console
     for number, step in enumerate(said["steps"], 1):
-        console.print(f"{number}. {step['question']}", markup=False, style="bold")
-        console.print(_("   seen: {seen}").format(seen=printable(step["seen"])), markup=False)
-        console.print(f"   -> {step['branch']}", markup=False)
+        console.print(f"{number}. {step['question']}", style="bold")
+        console.print(_("   seen: {seen}").format(seen=printable(step["seen"])))
+        console.print(f"   -> {step['branch']}")
     rows = [
         (_("Finding"), said["is"] + (f" ({said['finding']})" if said["finding"] else "")),
         (_("Class"), _class_of(said["class"], served=said["served"])),
@@ -188,8 +188,8 @@ def _print_end(context: Context, said: dict[str, Any]) -> None:
     console = context.console
     console.print(_("What {code} means and what to do: {page}").format(code=said["leaf"], page=RUNBOOK))
     if said["incident"]:
-        console.print(_("Noted in the incident {incident}.").format(incident=said["incident"]), markup=False)
+        console.print(_("Noted in the incident {incident}.").format(incident=said["incident"]))
     elif said["finding"]:
         command = f'rmc-dr incident open "..." --finding {said["finding"]}'
         text = _("No incident is open. To open one: {command}").format(command=with_estate(command))
-        console.print(text, markup=False)
+        console.print(text)

@@ -41,15 +41,14 @@ def check(context: Context, /, as_json: bool) -> int:
             )
             if wrong
             else _("The estate {estate} is described completely.").format(estate=described.name),
-            markup=False,
         )
     return int(ExitCode.BAD_INPUT if wrong else ExitCode.OK)
 
 
 def _say(context: Context, problem: Problem) -> None:
     mark = _("warning") if problem.warning else _("wrong")
-    context.console.print(f"{mark}: {problem.file}: {problem.key}: {problem.message}", markup=False)
-    context.console.print(f"  {problem.remedy}", markup=False, style="dim")
+    context.console.print(f"{mark}: {problem.file}: {problem.key}: {problem.message}")
+    context.console.print(f"  {problem.remedy}", style="dim")
 
 
 @estate.command(
@@ -70,7 +69,6 @@ def init(context: Context, /) -> None:
         _("The secrets of the estate {estate} are complete: {vault} and {folder}.").format(
             estate=described.name, vault=secrets.vault_file(described), folder=folder
         ),
-        markup=False,
     )
     password = folder / "vault-password"
     if password.is_file() and described.config.power.driver != "lab":
@@ -78,10 +76,8 @@ def init(context: Context, /) -> None:
             _(
                 "The vault's password is in {path}. From now on: export RMC_DR_VAULT_PASSWORD_FILE={path}"
             ).format(path=password),
-            markup=False,
         )
     if fresh:
         context.console.print(
             _("Keep a copy of all this off this machine: without it no host can be reached or rebuilt."),
-            markup=False,
         )

@@ -101,14 +101,13 @@ def _show_preserved(context: Context, done: Preserved) -> None:
         _("{files} files ({size}) are sealed: {path}").format(
             files=len(done.manifest.had), size=size(done.manifest.bytes), path=done.path
         ),
-        markup=False,
     )
     for line in _not_had(done.manifest):
-        say("  " + _("not had: {what}").format(what=line), markup=False)
+        say("  " + _("not had: {what}").format(what=line))
     for name in done.finished:
         say("  " + _("an earlier one is finished: {id}").format(id=name))
     if done.not_copied:
-        say(done.not_copied, markup=False, style="yellow")
+        say(done.not_copied, style="yellow")
     else:
         say(_("The store holds a locked copy. Next: {command}").format(command="rmc-dr evidence verify"))
 
@@ -216,7 +215,7 @@ def show(context: Context, /, name: str, as_json: bool) -> None:
         mark = "" if entry.good else _(" (changed since)")
         did = custody_word(str(said.get("did")))
         line = f"  {said.get('time')}  {did}  {said.get('operator')}@{said.get('control')}{mark}"
-        context.console.print(line, markup=False)
+        context.console.print(line)
 
 
 def _held(kept: Kept) -> Manifest:
@@ -243,17 +242,15 @@ def _show_manifest(context: Context, kept: Kept, held: Manifest) -> None:
 
     say = context.console.print
     about = held.about
-    say(f"{kept.id}  {kept.path}", markup=False)
+    say(f"{kept.id}  {kept.path}")
     for key, title in (("began", _("Began")), ("operator", _("Operator")), ("reason", _("Reason"))):
-        say(f"  {title}: {printable(about.get(key, ''))}", markup=False)
+        say(f"  {title}: {printable(about.get(key, ''))}")
     for host, clock in held.clocks.items():
         key = about.get("hosts", {}).get(host, {}).get("host_key", "")
         ahead = _("{ahead:+.3f} s, give or take {within:.3f} s").format(
             ahead=clock.ahead, within=clock.within
         )
-        say(
-            "  " + _("{host}: clock {ahead}; key {key}").format(host=host, ahead=ahead, key=key), markup=False
-        )
+        say("  " + _("{host}: clock {ahead}; key {key}").format(host=host, ahead=ahead, key=key))
     table = Table(_("File"), _("Size"), "SHA-256", _("May hold patients' data"), _("Not had"), box=None)
     for piece in held.pieces:
         table.add_row(
@@ -294,7 +291,7 @@ def _show_checks(context: Context, found: dict[str, Any]) -> None:
         for one in checks:
             if not one.passed:
                 line = f"{name}  {_('FAILED')}  {printable(one.name)}: {one.detail}"
-                context.console.print(line, markup=False, style="red")
+                context.console.print(line, style="red")
         passed = sum(one.passed for one in checks)
         context.console.print(
             _("{id}: {passed} of {count} checks passed.").format(id=name, passed=passed, count=len(checks))

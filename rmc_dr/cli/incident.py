@@ -228,7 +228,7 @@ def watch(context: Context, /) -> None:
     for alarm in response.watch(context.estate()):
         context.console.print(news_alarm(alarm))
     if line := context.incident_line():
-        context.console.print(line, markup=False)
+        context.console.print(line)
 
 
 @incident.command(help=_("Send a word to every receiver now, and say which took it. 0: all; 1: not so."))
@@ -243,7 +243,7 @@ def reach(context: Context, /, as_json: bool) -> int:
     else:
         for to, ok in taken.items():
             said = _("{to}: reached") if ok else _("{to}: NOT reached")
-            context.console.print(said.format(to=to), markup=False)
+            context.console.print(said.format(to=to))
     return int(not all(taken.values()))
 
 
@@ -280,4 +280,4 @@ def _show(context: Context, state: IncidentState) -> None:
         context.emit(as_document(state, now))
         return
     for line in as_lines(state, now):
-        context.console.print(line, markup=False)
+        context.console.print(line)

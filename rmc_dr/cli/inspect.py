@@ -112,7 +112,7 @@ def _plan(context: Context, estate: Estate) -> None:
         *(f"  {item.name}: {item.said(language())}" for item in items),
     ]
     for line in lines:
-        context.console.print(line, markup=False)
+        context.console.print(line)
 
 
 def _look(context: Context, estate: Estate, added: Events) -> Inspection:
@@ -120,7 +120,7 @@ def _look(context: Context, estate: Estate, added: Events) -> Inspection:
 
     def tell(text: str) -> None:
         if not context.json:
-            context.console.print(text, style="dim", markup=False)
+            context.console.print(text, style="dim")
 
     return make.inspect(estate, added, tell)
 
@@ -151,15 +151,13 @@ def _show(context: Context, done: Inspection) -> None:
     from rmc_dr.words import printable
 
     console = context.console
-    console.print(_("Inspection {name} is recorded.").format(name=done.name), markup=False)
+    console.print(_("Inspection {name} is recorded.").format(name=done.name))
     for risk in all_risks(done):
         text = f"  {weight_word(risk.weight)}  {where(risk)}  {risk.code}  {risk.said(language())}"
-        console.print(printable(text), style=STYLES[risk.weight], markup=False)
+        console.print(printable(text), style=STYLES[risk.weight])
     if done.open_items:
         names = " ".join(f"--tick {item.name}" for item in done.open_items)
-        console.print(
-            _("Not done by hand yet: rmc-dr inspect --continue {items}").format(items=names), markup=False
-        )
+        console.print(_("Not done by hand yet: rmc-dr inspect --continue {items}").format(items=names))
     if "inspection" not in done.consents:
         console.print(
             _("The hospital's consent is not recorded yet: rmc-dr inspect --continue --consent WHO")

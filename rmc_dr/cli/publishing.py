@@ -106,13 +106,12 @@ def give_out(
         return _ended(done.not_archived, no_archive)
     say = context.console.print
     for path in done.paths:
-        say(str(path.absolute()), markup=False)
+        say(str(path.absolute()))
     if done.without_pdf:
         say(
             _("No PDF could be made: {why}. Install what docs/runbooks/report.md names.").format(
                 why=done.without_pdf
             ),
-            markup=False,
             style="yellow",
         )
     if done.missing:
@@ -120,11 +119,10 @@ def give_out(
             _("No font here has {characters}; the PDF shows their numbers. Install fonts-hanazono.").format(
                 characters=", ".join(map(named, done.missing))
             ),
-            markup=False,
             style="yellow",
         )
     if done.not_archived and not no_archive:
-        say(done.not_archived, markup=False, style="yellow")
+        say(done.not_archived, style="yellow")
     elif not done.not_archived:
         say(_("Archived in the store: {id}").format(id=done.entry.id))
     return _ended(done.not_archived, no_archive)

@@ -176,7 +176,7 @@ def _show_verifier(context: Context, request: Any) -> None:
             )
         else:
             said = _("The verification host would not be rebuilt: {reason}").format(reason=error.message)
-            context.console.print(f"{said}\n  {error.hint}", markup=False)
+            context.console.print(f"{said}\n  {error.hint}")
         return
     if found:
         if not context.json:
@@ -243,7 +243,7 @@ def show_plan(context: Context, plan: Any) -> None:
         table.add_row(str(number), stage_title(stage.name), ", ".join(stage.hosts), budget, what)
     context.console.print(table)
     for line in plan.restores:
-        context.console.print(line, markup=False)
+        context.console.print(line)
     context.console.print(
         _("Forecast: at most {minutes:g} min of the {hours:g} h that the contract allows.").format(
             minutes=plan.budget_minutes, hours=rto_hours

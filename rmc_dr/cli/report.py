@@ -84,7 +84,7 @@ def list_(context: Context, /, as_json: bool) -> None:
     else:
         context.console.print(_("No report was given out yet."))
     if silent:
-        context.console.print(silent, markup=False, style="yellow")
+        context.console.print(silent, style="yellow")
 
 
 def _print(context: Context, found: list[Entry]) -> None:
@@ -136,10 +136,10 @@ def open_(context: Context, /, name: str, to: Path, as_json: bool) -> None:
         )
         return
     for path in paths:
-        context.console.print(str(path.absolute()), markup=False)
+        context.console.print(str(path.absolute()))
     if silent:
         context.console.print(
-            _("From this machine, not from the store: {why}").format(why=silent), markup=False, style="yellow"
+            _("From this machine, not from the store: {why}").format(why=silent), style="yellow"
         )
     else:
         context.console.print(_("Proven: the store's bytes are those that were made."))
@@ -159,7 +159,7 @@ def archive(context: Context, /, as_json: bool) -> int:
     for one in done:
         context.console.print(_("archived: {id}").format(id=one.id))
     if silent:
-        context.console.print(silent, markup=False, style="yellow")
+        context.console.print(silent, style="yellow")
     elif not done:
         context.console.print(_("The store has every report."))
     return int(bool(silent))

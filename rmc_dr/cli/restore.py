@@ -187,7 +187,6 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
                 files=plan.files,
                 size=size(plan.bytes),
             ),
-            markup=False,
         )
         context.console.print(
             _(
@@ -199,14 +198,12 @@ def _show_files(context: Context, plans: Sequence[FilesPlan], paths: Sequence[st
             )
             if plan.measured
             else _("How long it takes is unknown: no verification has measured it."),
-            markup=False,
         )
     if paths:
         context.console.print(
             _("Of it only: {paths}; how many files that is, is not known yet.").format(
                 paths=", ".join(paths)
             ),
-            markup=False,
         )
     context.console.print(
         _("How many are missing or differ is unknown until they are compared; what differs is kept beside.")
@@ -247,11 +244,9 @@ def release(context: Context, /, plan_only: bool, yes: bool, break_lock: str | N
         for copy in copies:
             context.console.print(f"  {copy.host}: {copy.path} ({size(copy.bytes)})")
         if side and stands:
-            context.console.print(f"  {describe(side)}", markup=False)
+            context.console.print(f"  {describe(side)}")
         elif side and side.state == "unknown":
-            context.console.print(
-                _("Unknown: {what}: {said}").format(what=side.host, said=side.detail), markup=False
-            )
+            context.console.print(_("Unknown: {what}: {said}").format(what=side.host, said=side.detail))
     count = len(copies) + stands
     if count and not plan_only:
         confirm(estate.name, yes)

@@ -62,7 +62,7 @@ def inspect(
         (_("Take a table back beside the living one:"), f"rmc-dr restore table {first}.public.TABLE"),
         (_("Remove it when you are done:"), "rmc-dr restore release"),
     ):
-        console.print(f"{what}\n  {with_estate(command)}", markup=False)
+        console.print(f"{what}\n  {with_estate(command)}")
 
 
 def _show_plan(context: Context, plan: InspectionPlan, plan_only: bool) -> None:

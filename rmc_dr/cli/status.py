@@ -69,11 +69,11 @@ def status(context: Context) -> None:
         context.console.print(f"  {host.name}: {_state(host)} ({host.reach.value})")
     context.console.print(_("  database pair: {verdict}").format(verdict=pair))
     if line := context.incident_line():
-        context.console.print(f"  {line}", markup=False)
+        context.console.print(f"  {line}")
     if run:
         context.console.print(_("  open run: {run}").format(run=run.run_id))
     elif newest and newest.damaged:
-        context.console.print(_("  newest run: {damage}").format(damage=newest.damaged), markup=False)
+        context.console.print(_("  newest run: {damage}").format(damage=newest.damaged))
     context.console.print(_("Next: {command}").format(command=with_estate(following) or _("nothing to do")))
 
 

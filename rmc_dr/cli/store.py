@@ -106,7 +106,6 @@ def _show(context: Context, checks: list[Check], failed: list[Check]) -> None:
         _("{passed} of {count} checks passed on {endpoint}.").format(
             passed=len(checks) - len(failed), count=len(checks), endpoint=endpoint
         ),
-        markup=False,
     )
     if failed:
-        context.console.print(_("Next: {command}").format(command=hint(failed[0].name)), markup=False)
+        context.console.print(_("Next: {command}").format(command=hint(failed[0].name)))

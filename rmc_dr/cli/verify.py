@@ -32,9 +32,7 @@ def verify(context: Context, /, group: str | None, as_json: bool) -> int:
         )
         return int(bool(failed))
     for check in failed:
-        context.console.print(
-            _("failed: {name}: {detail}").format(name=check.name, detail=check.detail), markup=False
-        )
+        context.console.print(_("failed: {name}: {detail}").format(name=check.name, detail=check.detail))
     context.console.print(
         _("{passed} of {count} checks passed on {hosts}. JUnit: {junit}").format(
             passed=len(checks) - len(failed),
