@@ -117,7 +117,7 @@ class EstateConfig(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
     centre: str = Field(min_length=1)
-    timezone: str
+    timezone: str = Field(pattern=r"^[A-Za-z0-9._+/-]{1,64}$")
     language: Literal["en", "zh"]
     private_dir: Path
     targets: Targets
