@@ -17,6 +17,8 @@ EXPIRE = ("s3:DeleteObjectVersion",)
 EXTEND = ("s3:PutObjectRetention",)
 # Ceph takes who may delete a version for one who may bypass its lock, unless that is denied.
 NEVER = ("s3:BypassGovernanceRetention",)
+# Ceph lets whoever wrote an object lengthen its lock, or hold it for good, unless that is denied.
+HOLD = ("s3:PutObjectLegalHold",)
 SETTINGS = ("s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration", "s3:GetLifecycleConfiguration")
 # On the bucket, and on its objects. Ceph asks the bucket as well for the request that deletes many at once.
 MAY = {
@@ -30,7 +32,12 @@ UNFINISHED_DAYS = 2
 def policy(bucket: str, principals: Mapping[str, str]) -> dict[str, Any]:
     """The bucket's policy. ``principals``: writer, verifier and keeper, as the store names them."""
     whole, inside = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"
-    statements = [_rule("nobody", "Deny", principals.values(), NEVER, whole, inside)]
+    others = [principals[name] for name in MAY if name != "keeper"]
+    statements = [
+        _rule("nobody", "Deny", principals.values(), NEVER, whole, inside),
+        _rule("nohold", "Deny", principals.values(), HOLD, inside),
+        _rule("nolock", "Deny", others, EXTEND, inside),
+    ]
     for name, (on_bucket, on_objects) in MAY.items():
         who = [principals[name]]
         statements.append(_rule(f"{name}bucket", "Allow", who, on_bucket, whole))
