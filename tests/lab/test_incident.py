@@ -107,6 +107,8 @@ def test_a_rebuild_joins_it_and_whoever_is_named_hears_of_it(
     healthy: Lab, calm: Lab, told: Path, heard: tuple[str, list[str]]
 ):
     ours, titles = ("-i", str(told)), heard[1]
+    calm.ok(*ours, "incident", "watch")  # what waits of other incidents is told first
+    titles.clear()
     calm.ok(*ours, "incident", "open", "nobody can log in", "--finding", "server-dead")
     soon(lambda: bool(titles), "the opening arrives")
     calm.ok("lab", "break", "app1", "--how", "process")
