@@ -59,6 +59,19 @@ class Lab:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def by_hand(self, playbook: str, *words: str, inventory: Path = INVENTORY, timeout: float = 300) -> Said:
+        """A playbook, played as somebody does who has no rmc-dr."""
+        program = str(RMC_DR.with_name("ansible-playbook"))
+        done = subprocess.run(
+            [program, "-i", str(inventory), f"playbooks/{playbook}", *words],
+            cwd=content.root(),
+            env={**self.env, "PATH": f"{RMC_DR.parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
     def ok(self, *words: str, timeout: float = 900) -> Said:
         said = self.run(*words, timeout=timeout)
         assert said.code == 0, (

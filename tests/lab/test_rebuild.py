@@ -9,7 +9,7 @@ import socket
 import subprocess
 
 import pytest
-from conftest import INVENTORY, Lab, serving
+from conftest import Lab, serving
 from pair import Pair
 
 from rmc_dr import content
@@ -184,16 +184,8 @@ def test_a_fence_is_not_released_under_another_control_machine(healthy: Lab):
 @pytest.mark.long
 def test_recovers_by_hand(healthy: Lab):
     healthy.ok("lab", "break", "app1", "--how", "disk")
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(INVENTORY), "playbooks/rebuild-appserver.yml"],
-        cwd=content.root(),
-        env={**healthy.env, "PATH": f"{content.root() / '.venv/bin'}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
+    done = healthy.by_hand("rebuild-appserver.yml", timeout=1500)
+    assert done.code == 0, done.out[-3000:]
     assert serving(healthy)
 
 

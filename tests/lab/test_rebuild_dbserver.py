@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 import pytest
-from conftest import INVENTORY, Lab, content_hash
+from conftest import Lab, content_hash
 from pair import Pair, mend
-
-from rmc_dr import content
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 PROBE = "create table if not exists rebuilt (at timestamptz); insert into rebuilt values (now())"
@@ -94,15 +89,7 @@ def test_what_is_refused(pair: Pair):
 
 
 def test_by_hand_a_target_must_be_named(pair: Pair):
-    done = subprocess.run(
-        ["ansible-playbook", "-i", str(INVENTORY), "playbooks/rebuild-dbserver.yml"],
-        cwd=content.root(),
-        env={**pair.lab.env, "PATH": f"{content.root() / '.venv/bin'}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "Name one of db1, db2" in done.stdout
-    assert "Boot the rescue system" not in done.stdout
+    done = pair.lab.by_hand("rebuild-dbserver.yml")
+    assert done.code != 0
+    assert "Name one of db1, db2" in done.out
+    assert "Boot the rescue system" not in done.out

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from conftest import INVENTORY, Lab, content_hash
+from conftest import Lab, content_hash
 from pair import mend
-
-from rmc_dr import content
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 HOST = "verify1"
+PLAYBOOK = "rebuild-verifier.yml"
 BOOTED = ("systemctl", "show", "--value", "--property=UserspaceTimestampMonotonic")
 
 
@@ -71,9 +68,9 @@ def test_a_copy_that_somebody_looks_into_is_not_taken_away(well: Lab):
     before = booted(well)
     said = well.run("rebuild", "verifier", HOST, "--yes", "--replace-healthy", HOST)
     assert (said.code, "rmc-dr restore release" in said.err) == (3, True), said.err
-    by_hand = playbook(well, "-e", f"target={HOST}", "-e", f"replace_healthy={HOST}")
-    assert by_hand.returncode != 0
-    assert "that somebody looks into" in by_hand.stdout
+    by_hand = well.by_hand(PLAYBOOK, "-e", f"target={HOST}", "-e", f"replace_healthy={HOST}")
+    assert by_hand.code != 0
+    assert "that somebody looks into" in by_hand.out
     assert booted(well) == before
     found = json.loads(well.ok("restore", "release", "--plan", "--json").out)["inspection"]
     assert found["state"] == "stands"
@@ -82,20 +79,8 @@ def test_a_copy_that_somebody_looks_into_is_not_taken_away(well: Lab):
 def test_by_hand_a_target_must_be_named(well: Lab):
     well.ok("lab", "break", HOST, "--how", "off")
     disk = content_hash(well.disk(HOST))
-    done = playbook(well)
-    assert done.returncode != 0
-    assert f"Name one of {HOST} as the target" in done.stdout
-    assert "Boot the rescue system" not in done.stdout
+    done = well.by_hand(PLAYBOOK)
+    assert done.code != 0
+    assert f"Name one of {HOST} as the target" in done.out
+    assert "Boot the rescue system" not in done.out
     assert content_hash(well.disk(HOST)) == disk
-
-
-def playbook(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["ansible-playbook", "-i", str(INVENTORY), "playbooks/rebuild-verifier.yml", *words],
-        cwd=content.root(),
-        env={**lab.env, "PATH": f"{content.root() / '.venv/bin'}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import INVENTORY, RMC_DR, Lab, content_hash, copy_inventory
+from conftest import Lab, content_hash, copy_inventory
 from pair import KILL_PATRONI, RUN, Pair, mend
 
-from rmc_dr import content
 from rmc_dr.estate import ESTATE_FILE
 from rmc_dr.kit import signature
 from rmc_dr.kit.manifest import NAME
@@ -102,16 +101,9 @@ def test_a_server_that_may_serve_is_not_taken_down(busy: Lab):
     assert refusal(busy, *REBUILD) == (REFUSED, "serving-unknown")
     assert busy.run("runs").out == before
     busy.ok("rebuild", "appserver", "--plan", "--replace-healthy", "app1")
-    by_hand = subprocess.run(
-        [RMC_DR.with_name("ansible-playbook"), "-i", INVENTORY, "playbooks/stages/fence.yml"],
-        cwd=content.root(),
-        env={**busy.env, "PATH": f"{RMC_DR.parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert by_hand.returncode != 0
-    assert "It cannot be told whether app1 serves" in " ".join(by_hand.stdout.split())
+    by_hand = busy.by_hand("stages/fence.yml", timeout=120)
+    assert by_hand.code != 0
+    assert "It cannot be told whether app1 serves" in " ".join(by_hand.out.split())
     assert busy.ok("power", "status", "app1").out.strip() == "app1: disk"
 
 
