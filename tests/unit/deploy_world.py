@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from command_world import at_hand
 from test_backups import seen
 from test_pair import well
 
-from rmc_dr import command, deploy, deploy_pass, exclusive
+from rmc_dr import deploy, deploy_pass
 from rmc_dr.estate import DEPLOYED_FILE, ESTATE_FILE, Estate
 from rmc_dr.kit.manifest import KitFile
 from rmc_dr.migrations import Ran
@@ -105,14 +105,12 @@ def copy_of(estate: Estate, tmp_path: Path) -> Estate:
 
 def stand_in(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(deploy.kit_verify, "verify", world.verify)
-    monkeypatch.setattr(command, "run_playbook", world.run_playbook)
-    monkeypatch.setattr(command, "observe_pair", lambda _estate: world.pair)
+    at_hand(monkeypatch, world)
     monkeypatch.setattr(deploy, "observe_pair", lambda _estate: world.pair)
     monkeypatch.setattr(deploy, "observe_migrations", world.migrated)
     monkeypatch.setattr(deploy, "observe_backups", lambda *_: world.backups)
     monkeypatch.setattr(deploy_pass.journey, "travel", world.travel)
     monkeypatch.setattr(deploy_pass, "Pulse", lambda _estate: Still(world))
-    monkeypatch.setattr(exclusive, "hold_estate_lock", lambda *_: nullcontext(lambda: True))
     return world
 
 

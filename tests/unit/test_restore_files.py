@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_world import at_hand
 from test_pair import well
 from test_service import down
 
-from rmc_dr import command, content, exclusive, restore_files
+from rmc_dr import command, content, restore_files
 from rmc_dr.errors import Error, Interrupted, Refused
 from rmc_dr.estate import Estate
 from rmc_dr.model import Check, HostObservation, Reach
@@ -57,9 +58,7 @@ class World:
 @pytest.fixture
 def world(state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    monkeypatch.setattr(exclusive, "hold_estate_lock", lambda *_: nullcontext(lambda: True))
-    monkeypatch.setattr(command, "run_playbook", world.run_playbook)
-    monkeypatch.setattr(command, "observe_pair", lambda _estate: world.pair)
+    at_hand(monkeypatch, world)
     monkeypatch.setattr(restore_files, "observe_host", world.observe_host)
     monkeypatch.setattr(restore_files.journey, "prove", lambda *_: [Check("journey", world.proven, "503")])
     monkeypatch.setattr(restore_files, "_fetched", lambda *_: (3, 7))

@@ -5,15 +5,15 @@ Ansible and the hosts are stood in for here; tests/lab/test_service.py plays the
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_world import at_hand
 from test_pair import silent, well, with_node, with_view
 
-from rmc_dr import command, exclusive, service
+from rmc_dr import service
 from rmc_dr.cli import status
 from rmc_dr.errors import Error, Refused
 from rmc_dr.estate import Estate
@@ -66,9 +66,7 @@ def down() -> PairObservation:
 @pytest.fixture
 def world(state: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    monkeypatch.setattr(exclusive, "hold_estate_lock", lambda *_: nullcontext(lambda: True))
-    monkeypatch.setattr(command, "run_playbook", world.run_playbook)
-    monkeypatch.setattr(command, "observe_pair", lambda _estate: world.pair)
+    at_hand(monkeypatch, world)
     monkeypatch.setattr(service, "observe_pair", lambda _estate: world.pair)
     monkeypatch.setattr(service, "observe_host", world.observe_host)
     monkeypatch.setattr(service, "observe_holdings", lambda *_: world.holdings)
