@@ -24,6 +24,7 @@ from rmc_dr.observe.postgres import observe_archiver, observe_node
 from rmc_dr.observe.surroundings import observe_surroundings
 from rmc_dr.pair import Node, Role
 from rmc_dr.store.client import client
+from rmc_dr.store.objects import shown
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -236,9 +237,8 @@ def _store(estate: Estate) -> _Stored:
 
 def objects(s3: S3Client, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:
     """Key and time of every object that is not hidden."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", ()):
-            yield found["Key"], found["LastModified"]
+    for found in shown(s3, bucket, prefix):
+        yield found["Key"], found["LastModified"]
 
 
 def _locked_until(s3: S3Client, bucket: str, key: str) -> datetime | None:

@@ -13,12 +13,19 @@ from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import ObjectTypeDef
 
 CHUNK = 1 << 20
 
 
 class NotAsSent(Exception):
     """What was read back is not what was sent."""
+
+
+def shown(s3: S3Client, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
+    """What the store tells of every object below a prefix that is not hidden, page by page."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        yield from page.get("Contents", ())
 
 
 @dataclass(frozen=True)

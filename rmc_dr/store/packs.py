@@ -37,11 +37,7 @@ def read_new(estate: Estate, known: Mapping[str, str], stop: Callable[[], bool])
     BotoCoreError where the store does not answer, BadInput without the vault.
     """
     s3, bucket = client(estate, "verifier"), estate.config.s3.bucket
-    shown = {
-        one["Key"]: (one["ETag"], one["Size"])
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=PREFIX)
-        for one in page.get("Contents", ())
-    }
+    shown = {one["Key"]: (one["ETag"], one["Size"]) for one in objects.shown(s3, bucket, PREFIX)}
     old = {key for key, (mark, _size) in shown.items() if known.get(_name(key)) == mark}
 
     def sound(key: str) -> bool | None:

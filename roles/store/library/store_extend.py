@@ -44,11 +44,12 @@ GONE = ("NoSuchKey", "404")
 
 def newest_first(client, bucket: str, prefix: str, without: list[str]) -> list[str]:
     """The keys of what the bucket shows, the oldest at the end."""
+    from rmc_dr.store.objects import shown
+
     left = tuple(f"{prefix}{folder}/" for folder in without)
     found = [
         (one["LastModified"], one["Key"])
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        for one in page.get("Contents", ())
+        for one in shown(client, bucket, prefix)
         if not one["Key"].startswith(left)
     ]
     return [key for _modified, key in sorted(found, reverse=True)]
