@@ -71,6 +71,17 @@ class Happening:
     template: str = ""
     caught: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def judged(
+        cls, at: datetime, host: str, found: tuple[Kind, Weight, What], source: str, line: int, words: str
+    ) -> Happening:
+        """One line of a source, as it was judged."""
+        kind, weight, what = found
+        return cls(
+            at, host, kind, weight, what.text, source, line, words, at,
+            template=what.template, caught=what.caught,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Read:

@@ -32,13 +32,7 @@ def read(chunks: Iterable[bytes], host: str, source: str, ahead: float) -> Read:
             continue
         text = _message(entry.get("MESSAGE"))
         if found := _judge(entry, text):
-            kind, weight, what = found
-            happenings.append(
-                Happening(
-                    at, host, kind, weight, what.text, source, count, clean(text), at,
-                    template=what.template, caught=what.caught,
-                )
-            )  # fmt: skip
+            happenings.append(Happening.judged(at, host, found, source, count, clean(text)))
     return Read(tuple(happenings), count, unreadable)
 
 

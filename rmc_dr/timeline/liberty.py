@@ -40,14 +40,8 @@ def read(chunks: Iterable[bytes], host: str, source: str, ahead: float, zone: tz
             unreadable += 1
             continue
         if found := _judge(head["level"], head["rest"]):
-            kind, weight, what = found
             at -= timedelta(seconds=ahead)
-            happenings.append(
-                Happening(
-                    at, host, kind, weight, what.text, source, count, clean(text), at,
-                    template=what.template, caught=what.caught,
-                )
-            )  # fmt: skip
+            happenings.append(Happening.judged(at, host, found, source, count, clean(text)))
     return Read(tuple(happenings), count, unreadable)
 
 
