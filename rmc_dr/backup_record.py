@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmc_dr import content
-from rmc_dr.files import append_line, write_atomically
+from rmc_dr.files import append_line, read_json, write_atomically
 from rmc_dr.record import plain
 from rmc_dr.untrusted import objects
 
@@ -106,12 +106,7 @@ def packs(estate: str) -> dict[str, str]:
 
     Where this is lost, everything is read again.
     """
-    path = _packs(estate)
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (ValueError, RecursionError):
-        return {}
-    return {str(name): str(mark) for name, mark in found.items()} if isinstance(found, dict) else {}
+    return {name: str(mark) for name, mark in read_json(_packs(estate)).items()}
 
 
 def keep_packs(estate: str, sound: Mapping[str, str]) -> None:

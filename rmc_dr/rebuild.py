@@ -13,7 +13,7 @@ from itertools import islice
 
 from rmc_dr import content, engine
 from rmc_dr.errors import BadInput, Error, Refused
-from rmc_dr.estate import Estate
+from rmc_dr.estate import Estate, Host
 from rmc_dr.exclusive import canceled_by_signal, refuse_open_run
 from rmc_dr.i18n import _
 from rmc_dr.kit import verify as kit_verify
@@ -77,8 +77,7 @@ def make_plan(estate: Estate, request: Request) -> Plan:
     if request.plan == restore_database.NAME:
         return _plan_of_restore(estate, request)
     group, decide = RULES[request.plan]
-    host = member(estate, request.target, group)
-    refuse_shared_identity(estate, host)
+    host = _target(estate, request, group)
     seen = observe_host(estate, host)
     return decide(estate, _stages(estate, request), request, seen, pair_state(estate))
 
@@ -98,9 +97,14 @@ def _plan_of_many(estate: Estate, request: Request) -> Plan:
         )
 
 
-def _plan_of_verifier(estate: Estate, request: Request) -> Plan:
-    host = member(estate, request.target, rebuild_verifier.GROUP)
+def _target(estate: Estate, request: Request, group: str) -> Host:
+    host = member(estate, request.target, group)
     refuse_shared_identity(estate, host)
+    return host
+
+
+def _plan_of_verifier(estate: Estate, request: Request) -> Plan:
+    host = _target(estate, request, rebuild_verifier.GROUP)
     seen = observe_host(estate, host)
     return rebuild_verifier.decide(
         estate, _stages(estate, request), request, seen, copy_stands=_copy_stands(estate, seen)
@@ -150,8 +154,7 @@ def request_of(run_id: str, given: Mapping[str, str]) -> Request:
 
 
 def _plan_of_restore(estate: Estate, request: Request) -> Plan:
-    host = member(estate, request.target, restore_database.GROUP)
-    refuse_shared_identity(estate, host)
+    host = _target(estate, request, restore_database.GROUP)
     hosts = estate.group(restore_database.GROUP)
     with ThreadPoolExecutor(len(hosts) + 4) as pool:
         seen, pair = pool.submit(observe_host, estate, host), pool.submit(pair_state, estate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rmc_dr import backup_record
 from rmc_dr.backup_verify import folder
 from rmc_dr.backups.forecast import Speed, speed_of
+from rmc_dr.files import read_json
 
 
 def database_speed(estate: str) -> Speed | None:
@@ -32,9 +32,5 @@ def _measured(estate: str) -> Iterator[Speed]:
 
 
 def _kept(started: datetime) -> Mapping[str, Any]:
-    try:
-        document = json.loads((folder(started.astimezone(UTC)) / "verdict.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    measured = document.get("measured") if isinstance(document, dict) else None
+    measured = read_json(folder(started.astimezone(UTC)) / "verdict.json").get("measured")
     return measured if isinstance(measured, dict) else {}
