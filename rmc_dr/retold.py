@@ -1,4 +1,4 @@
-"""Sentences that a record keeps in its operator's language, or a host in English, told in the reader's."""
+"""Sentences that a record keeps in its operator's language, told in the reader's."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ def host_names(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
 def teller(context: Context) -> Callable[..., None]:
     """Tells a playbook's events as lines; silent where JSON is wanted."""
     from rmc_dr.history import Progress
-    from rmc_dr.view import Rate
-    from rmc_dr.words import duration, size, stage_title
+    from rmc_dr.view import Rate, how_far
+    from rmc_dr.words import duration, stage_title
 
     rate = Rate()
 
@@ -170,9 +170,7 @@ def teller(context: Context) -> Callable[..., None]:
         elif event == "progress":
             done, total = fields["done"], fields["total"]
             rate.add(time.monotonic(), done)
-            told = _("  {done} of {total} ({percent:.0f} %)").format(
-                done=size(done), total=size(total), percent=100 * done / total
-            )
+            told = f"  {how_far(done, total)}"
             left = Progress("", done, total).left_seconds(rate.per_second())
             if left is not None:
                 told += "  " + _("{left} left").format(left=duration(left))

@@ -58,6 +58,5 @@ def ask(estate: Estate, host: Host) -> Told:
         raise TimeoutError(f"no answer within {TIMEOUT_SECONDS} s") from None
     told = read(done.stdout)
     if not told.packages:
-        ended = f"ssh ended with {done.returncode}"
-        raise OSError(" ".join(done.stderr.split())[-200:] or ended)
+        raise OSError(" ".join(done.stderr.split())[-200:] or f"ssh ended with {done.returncode}")
     return told
