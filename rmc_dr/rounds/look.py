@@ -135,7 +135,7 @@ def _unseen(estate: Estate, looked: _Looked) -> dict[str, str]:
     return {
         **looked.seen.errors,
         **looked.silent,
-        **{f"databases {name}": _("PostgreSQL did not tell how large it is") for name in mute},
+        **{f"databases {name}": "PostgreSQL did not tell how large it is" for name in mute},
         **(looked.seen.stored.errors if looked.seen.stored else {}),
     }
 
